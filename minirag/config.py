@@ -1,0 +1,146 @@
+"""Settings, read from `MINIRAG_*` environment variables and an optional `.env` file.
+
+A wrong setting ends the process with one line that names it (`load_settings`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message is one line and names it."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Sizes in bytes, times in seconds, unless a name says otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MINIRAG_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    # -- where it listens
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    allow_plaintext: bool = Field(
+        False, description="Allow a non-loopback address without TLS (behind a TLS proxy)."
+    )
+    tls_certificate_file: Path | None = Field(None, description="PEM certificate chain; turns TLS on.")
+    tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
+    drain_delay: float = Field(
+        1.0, ge=0, le=60, description="Wait between NOT_SERVING and refusing calls at shutdown."
+    )
+    shutdown_grace: float = Field(
+        20.0, ge=0, le=600, description="How long running calls may go on at shutdown."
+    )
+    max_concurrent_streams: int = Field(
+        1000, ge=1, description="HTTP/2 streams per connection."
+    )
+    max_message_bytes: int = Field(
+        4 * MEBIBYTE, ge=64 * 1024, le=64 * MEBIBYTE, description="Largest gRPC message received."
+    )
+    reflection: bool = Field(True, description="Serve gRPC reflection.")
+
+    # -- credentials
+    platform_key: SecretStr | None = Field(
+        None, description="The key for CreateTenant and other platform calls; at least 32 characters."
+    )
+    credential_cache_seconds: float = Field(
+        3.0, ge=0, le=5, description="How long a checked API key is trusted; bounds revocation."
+    )
+
+    # -- stores
+    database_url: SecretStr | None = Field(
+        None, description="postgresql:// URL of the application role (owns nothing, NOBYPASSRLS)."
+    )
+    database_owner_url: SecretStr | None = Field(
+        None, description="postgresql:// URL of the schema's owner; only `minirag migrate` needs it."
+    )
+    database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process.")
+    redis_url: SecretStr | None = Field(
+        None, description="redis://, rediss:// or unix:// URL of the job queue."
+    )
+    queue_name: str = Field("minirag", min_length=1, description="Name of the RQ queue.")
+    qdrant_url: str | None = Field(None, description="http(s):// URL of a Qdrant server.")
+    qdrant_api_key: SecretStr | None = Field(None, description="API key of the Qdrant server.")
+    edge_path: Path | None = Field(
+        None, description="Directory of the in-process Qdrant Edge shards (one process only)."
+    )
+    blob_path: Path | None = Field(None, description="Directory of uploaded files.")
+    blob_url: str | None = Field(
+        None, description="s3://bucket/prefix for uploaded files, instead of a directory."
+    )
+
+    # -- models
+    chat_model: str = Field(
+        "extractive", min_length=1,
+        description="Default chat model: a LiteLLM name, or `extractive` (no provider needed).",
+    )
+    embedding_model: str = Field(
+        "", description="LiteLLM name of the embedding model; empty means lexical retrieval only."
+    )
+    model_api_base: str | None = Field(
+        None, description="Base URL of an OpenAI-compatible provider, for all models."
+    )
+    model_api_key: SecretStr | None = Field(
+        None, description="Provider key; without it LiteLLM reads the provider's own variable."
+    )
+    model_timeout: float = Field(
+        120.0, gt=0, le=3600, description="Longest wait for a whole answer."
+    )
+    model_idle_timeout: float = Field(
+        30.0, gt=0, le=600, description="Longest wait for the next token."
+    )
+    embedding_timeout: float = Field(60.0, gt=0, le=600, description="Longest embedding call.")
+    embedding_batch_size: int = Field(32, ge=1, le=2048, description="Chunks per embedding call.")
+    embedding_concurrency: int = Field(
+        4, ge=1, le=64, description="Embedding calls under way at once, per process."
+    )
+    max_output_tokens: int = Field(
+        1024, ge=1, le=200_000, description="Default length limit of an answer."
+    )
+
+    # -- documents
+    max_document_bytes: int = Field(
+        64 * MEBIBYTE, ge=1, description="Largest document that is accepted."
+    )
+    max_text_bytes: int = Field(
+        64 * MEBIBYTE, ge=1, description="Largest text that a parser may extract."
+    )
+    chunk_tokens: int = Field(320, ge=16, le=8192, description="Upper size of a chunk.")
+    chunk_overlap_tokens: int = Field(0, ge=0, le=1024, description="Overlap of neighbours.")
+    parser_memory_bytes: int = Field(
+        1024 * MEBIBYTE, ge=128 * MEBIBYTE, description="Address space of a parser process."
+    )
+    parser_seconds: float = Field(25.0, gt=0, le=600, description="Longest parse of a document.")
+
+    # -- work
+    worker_threads: int = Field(2, ge=1, le=64, description="Jobs run at once, per process.")
+    job_lease_seconds: float = Field(
+        15.0, ge=2, le=300, description="How long a silent worker keeps a job."
+    )
+    job_max_attempts: int = Field(5, ge=1, le=100, description="Attempts before a job is dead.")
+    relay_interval: float = Field(0.2, gt=0, le=60, description="Pause between looks for due jobs.")
+
+    # -- logs
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
+    log_format: Literal["console", "json"] = Field("json", description="Log format.")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings, `overrides` first, then environment, then `.env`.
+
+    Raises `SettingsError`, one line that names the variable.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates them
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise SettingsError(f"MINIRAG_{name.upper()}: {first['msg']}") from None

@@ -1,0 +1,1 @@
+"""The nouns of MiniRAG: frozen dataclasses, enums and state transitions, free of any library."""

@@ -1,0 +1,123 @@
+"""Collections, documents and their versions."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+MetadataValue = str | int | float | bool
+Metadata = Mapping[str, MetadataValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A set of documents searched together, all in one embedding space."""
+
+    id: UUID
+    tenant_id: UUID
+    display_name: str
+    description: str
+    embedding_model: str
+    """LiteLLM name of the embedding model; empty means lexical retrieval only."""
+    create_time: datetime
+    update_time: datetime
+    revision: int
+    document_count: int = 0
+
+
+class DocumentState(enum.StrEnum):
+    """Where a document's newest version stands. READY, FAILED are final until the next upload."""
+
+    PENDING = "PENDING"
+    PARSING = "PARSING"
+    EMBEDDING = "EMBEDDING"
+    READY = "READY"
+    FAILED = "FAILED"
+    DELETING = "DELETING"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (DocumentState.READY, DocumentState.FAILED)
+
+
+class FailureCode(enum.StrEnum):
+    """Why a document FAILED, for programs; the reason beside it is for people."""
+
+    EMPTY = "EMPTY"
+    UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"
+    CORRUPT = "CORRUPT"
+    ENCRYPTED = "ENCRYPTED"
+    NO_TEXT = "NO_TEXT"
+    TOO_LARGE = "TOO_LARGE"
+    PARSER_LIMIT = "PARSER_LIMIT"
+    PARSER_CRASH = "PARSER_CRASH"
+    EMBEDDING_REJECTED = "EMBEDDING_REJECTED"
+    RETRIES_EXHAUSTED = "RETRIES_EXHAUSTED"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    code: FailureCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentVersion:
+    """One upload of a document. It is built beside the published one and switched in at once."""
+
+    id: UUID
+    tenant_id: UUID
+    document_id: UUID
+    number: int
+    state: DocumentState
+    blob_key: str
+    byte_size: int
+    sha256: str
+    declared_media_type: str
+    file_name: str
+    create_time: datetime
+    media_type: str = ""
+    """Type found in the bytes; empty until parsed."""
+    text_bytes: int = 0
+    page_count: int = 0
+    chunk_count: int = 0
+    chunks_indexed: int = 0
+    failure: Failure | None = None
+    publish_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as its owners see it; `version` is the newest, `published` what search reads."""
+
+    id: UUID
+    tenant_id: UUID
+    collection_id: UUID
+    external_id: str
+    """The owner's own key, unique in the collection; empty when none was given."""
+    display_name: str
+    metadata: Metadata
+    version: DocumentVersion
+    published_version_id: UUID | None
+    create_time: datetime
+    update_time: datetime
+    revision: int
+    """Grows by one with each change, progress included."""
+
+    @property
+    def state(self) -> DocumentState:
+        return self.version.state
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFilter:
+    """What ListDocuments and WatchDocuments narrow down to; None and empty mean no narrowing."""
+
+    collection_id: UUID | None = None
+    document_ids: tuple[UUID, ...] = ()
+    states: frozenset[DocumentState] = field(default_factory=frozenset)
+    external_id: str = ""

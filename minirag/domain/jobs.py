@@ -1,0 +1,46 @@
+"""Background work. Postgres holds the truth about a job; Redis only carries hints."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+class JobKind(enum.StrEnum):
+    INGEST_VERSION = "INGEST_VERSION"
+    """Subject: a document version. Parse, chunk, embed, index, publish."""
+    ERASE_VERSION = "ERASE_VERSION"
+    """Subject: a superseded document version. Remove its points, rows and blobs."""
+    ERASE_DOCUMENT = "ERASE_DOCUMENT"
+    """Subject: a document marked DELETING."""
+    ERASE_COLLECTION = "ERASE_COLLECTION"
+    """Subject: a collection marked deleted."""
+    ERASE_TENANT = "ERASE_TENANT"
+    """Subject: a tenant marked DELETING."""
+    UPDATE_METADATA = "UPDATE_METADATA"
+    """Subject: a document whose metadata must reach its points."""
+
+
+class JobState(enum.StrEnum):
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    DEAD = "DEAD"
+    """Given up after the last attempt; kept for people to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: UUID
+    tenant_id: UUID
+    kind: JobKind
+    subject_id: UUID
+    state: JobState
+    attempt: int
+    """How often it was claimed."""
+    run_after: datetime
+    lease_until: datetime | None
+    last_error: str
+    create_time: datetime
