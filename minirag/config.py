@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     allow_plaintext: bool = Field(
         False, description="Allow a non-loopback address without TLS (behind a TLS proxy)."
     )
-    tls_certificate_file: Path | None = Field(None, description="PEM certificate chain; turns TLS on.")
+    tls_certificate_file: Path | None = Field(
+        None, description="PEM certificate chain; turns TLS on."
+    )
     tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
     drain_delay: float = Field(
         1.0, ge=0, le=60, description="Wait between NOT_SERVING and refusing calls at shutdown."
@@ -39,9 +41,7 @@ class Settings(BaseSettings):
     shutdown_grace: float = Field(
         20.0, ge=0, le=600, description="How long running calls may go on at shutdown."
     )
-    max_concurrent_streams: int = Field(
-        1000, ge=1, description="HTTP/2 streams per connection."
-    )
+    max_concurrent_streams: int = Field(1000, ge=1, description="HTTP/2 streams per connection.")
     max_message_bytes: int = Field(
         4 * MEBIBYTE, ge=64 * 1024, le=64 * MEBIBYTE, description="Largest gRPC message received."
     )
@@ -49,7 +49,8 @@ class Settings(BaseSettings):
 
     # -- credentials
     platform_key: SecretStr | None = Field(
-        None, description="The key for CreateTenant and other platform calls; at least 32 characters."
+        None,
+        description="The key for CreateTenant and other platform calls; at least 32 characters.",
     )
     credential_cache_seconds: float = Field(
         3.0, ge=0, le=5, description="How long a checked API key is trusted; bounds revocation."
@@ -60,7 +61,8 @@ class Settings(BaseSettings):
         None, description="postgresql:// URL of the application role (owns nothing, NOBYPASSRLS)."
     )
     database_owner_url: SecretStr | None = Field(
-        None, description="postgresql:// URL of the schema's owner; only `minirag migrate` needs it."
+        None,
+        description="postgresql:// URL of the schema's owner; only `minirag migrate` needs it.",
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process.")
     redis_url: SecretStr | None = Field(
@@ -79,7 +81,8 @@ class Settings(BaseSettings):
 
     # -- models
     chat_model: str = Field(
-        "extractive", min_length=1,
+        "extractive",
+        min_length=1,
         description="Default chat model: a LiteLLM name, or `extractive` (no provider needed).",
     )
     embedding_model: str = Field(
@@ -129,7 +132,9 @@ class Settings(BaseSettings):
     relay_interval: float = Field(0.2, gt=0, le=60, description="Pause between looks for due jobs.")
 
     # -- logs
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Log level."
+    )
     log_format: Literal["console", "json"] = Field("json", description="Log format.")
 
 

@@ -120,9 +120,7 @@ class LimitExceeded(MiniRagError):
 
     reason = "LIMIT_EXCEEDED"
 
-    def __init__(
-        self, message: str, *, subject: str, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, subject: str, retry_after: float | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
         self.subject = subject
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from minirag.domain.retrieval import RetrievalSettings, RetrievedChunk
-from minirag.domain.usage import Usage
+from minirag.domain.usage import NO_USAGE, Usage
 
 EXTRACTIVE_MODEL = "extractive"
 """The built-in model: answers with the best sentences of the passages, and needs no provider."""
@@ -105,7 +105,7 @@ class Message:
     citations: tuple[Citation, ...] = ()
     generation_id: UUID | None = None
     model: str = ""
-    usage: Usage = Usage()
+    usage: Usage = NO_USAGE
     finish_reason: FinishReason = FinishReason.UNSPECIFIED
     error: str = ""
 

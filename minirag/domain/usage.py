@@ -20,6 +20,9 @@ class Usage:
     """Counted by us because the provider did not report it (a cancelled stream, say)."""
 
 
+NO_USAGE = Usage()
+
+
 class UsageKind(enum.StrEnum):
     CHAT = "CHAT"
     EMBEDDING = "EMBEDDING"

@@ -62,7 +62,7 @@ class TenantRepository(Protocol):
 
     async def get(self, tenant_id: UUID) -> Tenant | None: ...
 
-    async def list(self, *, after: UUID | None, limit: int) -> list[Tenant]: ...
+    async def list_page(self, *, after: UUID | None, limit: int) -> list[Tenant]: ...
 
     async def update(
         self,
@@ -83,7 +83,7 @@ class ApiKeyRepository(Protocol):
 
     async def get(self, key_id: UUID) -> ApiKey | None: ...
 
-    async def list(self, *, after: UUID | None, limit: int) -> list[ApiKey]: ...
+    async def list_page(self, *, after: UUID | None, limit: int) -> list[ApiKey]: ...
 
     async def revoke(self, key_id: UUID, now: datetime) -> ApiKey | None:
         """Idempotent: an already revoked key keeps its first revoke_time."""
@@ -102,7 +102,7 @@ class CollectionRepository(Protocol):
 
     async def get_many(self, collection_ids: Sequence[UUID]) -> list[Collection]: ...
 
-    async def list(self, *, after: UUID | None, limit: int) -> list[Collection]: ...
+    async def list_page(self, *, after: UUID | None, limit: int) -> list[Collection]: ...
 
     async def list_all(self) -> list[Collection]:
         """Every visible collection, `document_count` left 0; retrieval plans with it."""
@@ -125,20 +125,26 @@ class CollectionRepository(Protocol):
 
 
 class DocumentRepository(Protocol):
-    """Documents with their versions. DELETING documents are invisible to `get`, `list` and `find`."""
+    """Documents with their versions. DELETING documents are invisible to `get`, `find` and lists."""
 
     async def add(self, document: Document) -> None:
         """Insert the document and `document.version`."""
 
-    async def add_version(self, document_id: UUID, version: DocumentVersion, *, display_name: str, metadata: Metadata) -> Document:
+    async def add_version(
+        self, document_id: UUID, version: DocumentVersion, *, display_name: str, metadata: Metadata
+    ) -> Document:
         """Make `version` the newest, beside the published one."""
 
     async def get(self, document_id: UUID) -> Document | None: ...
 
-    async def find(self, collection_id: UUID, external_id: str, *, lock: bool = False) -> Document | None:
+    async def find(
+        self, collection_id: UUID, external_id: str, *, lock: bool = False
+    ) -> Document | None:
         """By the owner's key. With `lock`, concurrent uploads of the same key wait for each other."""
 
-    async def list(self, wanted: DocumentFilter, *, after: UUID | None, limit: int) -> list[Document]: ...
+    async def list_page(
+        self, wanted: DocumentFilter, *, after: UUID | None, limit: int
+    ) -> list[Document]: ...
 
     async def list_changed(
         self, wanted: DocumentFilter, *, since: datetime, limit: int
@@ -198,7 +204,7 @@ class ChunkRepository(Protocol):
     async def put(self, chunks: Sequence[Chunk]) -> None:
         """Insert; a chunk that is there already (same id) is left as it is."""
 
-    async def list(self, version_id: UUID, *, after_ordinal: int, limit: int) -> list[Chunk]:
+    async def list_page(self, version_id: UUID, *, after_ordinal: int, limit: int) -> list[Chunk]:
         """By ordinal; `after_ordinal` -1 starts at the first."""
 
     async def count(self, version_id: UUID) -> int: ...
@@ -218,7 +224,7 @@ class EmbeddingSpaceRepository(Protocol):
     async def add(self, space: EmbeddingSpace) -> EmbeddingSpace:
         """Insert unless the model has one; return the stored one."""
 
-    async def list(self) -> list[EmbeddingSpace]: ...
+    async def list_page(self) -> list[EmbeddingSpace]: ...
 
 
 class AssistantRepository(Protocol):
@@ -227,9 +233,11 @@ class AssistantRepository(Protocol):
 
     async def get(self, assistant_id: UUID) -> Assistant | None: ...
 
-    async def list(self, *, after: UUID | None, limit: int) -> list[Assistant]: ...
+    async def list_page(self, *, after: UUID | None, limit: int) -> list[Assistant]: ...
 
-    async def update(self, assistant: Assistant, *, if_revision: int | None = None) -> Assistant | None:
+    async def update(
+        self, assistant: Assistant, *, if_revision: int | None = None
+    ) -> Assistant | None:
         """Store all mutable fields of `assistant`; the stored revision grows by one."""
 
     async def remove(self, assistant_id: UUID) -> bool: ...
@@ -240,7 +248,7 @@ class ConversationRepository(Protocol):
 
     async def get(self, conversation_id: UUID, *, lock: bool = False) -> Conversation | None: ...
 
-    async def list(
+    async def list_page(
         self, *, assistant_id: UUID | None, after: UUID | None, limit: int
     ) -> list[Conversation]:
         """Newest first."""
@@ -259,7 +267,9 @@ class MessageRepository(Protocol):
 
     async def get(self, message_id: UUID) -> Message | None: ...
 
-    async def list(self, conversation_id: UUID, *, after: UUID | None, limit: int) -> list[Message]: ...
+    async def list_page(
+        self, conversation_id: UUID, *, after: UUID | None, limit: int
+    ) -> list[Message]: ...
 
     async def list_latest(self, conversation_id: UUID, *, limit: int) -> list[Message]:
         """The last `limit` messages, oldest of them first."""
@@ -316,7 +326,13 @@ class JobRepository(Protocol):
     async def complete(self, job_id: UUID, *, owner: str) -> bool: ...
 
     async def postpone(
-        self, job_id: UUID, *, owner: str, delay_seconds: float, error: str, refund_attempt: bool = False
+        self,
+        job_id: UUID,
+        *,
+        owner: str,
+        delay_seconds: float,
+        error: str,
+        refund_attempt: bool = False,
     ) -> bool:
         """Back to PENDING, due later. `refund_attempt` for waits that are not the job's fault (429)."""
 
