@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from minirag.domain.retrieval import RetrievalSettings, RetrievedChunk
+from minirag.domain.retrieval import RetrievalMode, RetrievalSettings, RetrievedChunk
 from minirag.domain.usage import NO_USAGE, Usage
 
 EXTRACTIVE_MODEL = "extractive"
@@ -141,7 +141,7 @@ class Started:
 class Retrieved:
     query: str
     chunks: tuple[RetrievedChunk, ...]
-    is_lexical_only: bool
+    mode_used: RetrievalMode
 
 
 @dataclass(frozen=True, slots=True)
