@@ -1,0 +1,1 @@
+"""What tests are built from: real servers on temporary data."""
