@@ -149,7 +149,10 @@ class DocumentRepository(Protocol):
     async def list_changed(
         self, wanted: DocumentFilter, *, since: datetime, limit: int
     ) -> list[Document]:
-        """Documents with update_time >= since, oldest change first."""
+        """Visible documents with update_time >= since, oldest change first."""
+
+    async def list_existing(self, document_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the ids that `get` would find."""
 
     async def update_metadata(
         self,
@@ -224,7 +227,7 @@ class EmbeddingSpaceRepository(Protocol):
     async def add(self, space: EmbeddingSpace) -> EmbeddingSpace:
         """Insert unless the model has one; return the stored one."""
 
-    async def list_page(self) -> list[EmbeddingSpace]: ...
+    async def list_all(self) -> list[EmbeddingSpace]: ...
 
 
 class AssistantRepository(Protocol):

@@ -1,0 +1,124 @@
+"""Collections of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from minirag.domain.access import TenantContext
+from minirag.domain.documents import Collection
+from minirag.domain.ids import IdKind, encode_id, new_id
+from minirag.domain.jobs import JobKind
+from minirag.errors import Conflict, NotFound
+from minirag.services.clock import utc_now
+from minirag.services.idempotency import recall, remember
+from minirag.services.paging import Page
+from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+
+
+def collection_not_found(collection_id: UUID) -> NotFound:
+    return NotFound("collection", encode_id(IdKind.COLLECTION, collection_id))
+
+
+class CollectionService:
+    def __init__(
+        self, uow: UnitOfWorkFactory, wake_relay: Callable[[], None], *, embedding_model: str
+    ) -> None:
+        self._uow = uow
+        self._wake_relay = wake_relay
+        self._embedding_model = embedding_model
+
+    async def create(
+        self,
+        context: TenantContext,
+        *,
+        display_name: str,
+        description: str,
+        request: RequestKey | None,
+    ) -> Collection:
+        """Make a collection in the embedding space of the server's current model.
+
+        Raises `AlreadyExists` when the tenant has one of that name.
+        """
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if outcome := await recall(uow.requests, request):
+                collection_id = UUID(outcome["collection_id"])
+                first = await uow.collections.get(collection_id)
+                if first is None:
+                    raise collection_not_found(collection_id)
+                return first
+            now = utc_now()
+            collection = Collection(
+                id=new_id(),
+                tenant_id=context.tenant_id,
+                display_name=display_name,
+                description=description,
+                embedding_model=self._embedding_model,
+                create_time=now,
+                update_time=now,
+                revision=1,
+            )
+            await uow.collections.add(collection)
+            await remember(uow.requests, request, collection_id=collection.id)
+            return collection
+
+    async def get(self, context: TenantContext, collection_id: UUID) -> Collection:
+        async with self._uow.tenant(context.tenant_id) as uow:
+            collection = await uow.collections.get(collection_id)
+        if collection is None:
+            raise collection_not_found(collection_id)
+        return collection
+
+    async def list_page(
+        self, context: TenantContext, *, after: UUID | None, limit: int
+    ) -> Page[Collection, UUID]:
+        async with self._uow.tenant(context.tenant_id) as uow:
+            found = await uow.collections.list_page(after=after, limit=limit + 1)
+        return Page.cut(found, limit, lambda collection: collection.id)
+
+    async def update(
+        self,
+        context: TenantContext,
+        collection_id: UUID,
+        *,
+        display_name: str | None,
+        description: str | None,
+        if_revision: int | None,
+        request: RequestKey | None,
+    ) -> Collection:
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if await recall(uow.requests, request):
+                changed = await uow.collections.get(collection_id)
+            else:
+                changed = await uow.collections.update(
+                    collection_id,
+                    display_name=display_name,
+                    description=description,
+                    if_revision=if_revision,
+                )
+                await remember(uow.requests, request, collection_id=collection_id)
+            if changed is None:
+                raise collection_not_found(collection_id)
+            return changed
+
+    async def delete(
+        self,
+        context: TenantContext,
+        collection_id: UUID,
+        *,
+        if_revision: int | None,
+        request: RequestKey | None,
+    ) -> None:
+        """Hide the collection with its documents now, and erase them in the background."""
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if await recall(uow.requests, request):
+                return
+            current = await uow.collections.get(collection_id)
+            if current is None:
+                raise collection_not_found(collection_id)
+            if if_revision is not None and current.revision != if_revision:
+                raise Conflict("the collection was changed since its etag was read: read it again")
+            await uow.collections.mark_deleted(collection_id)
+            await uow.jobs.add(JobKind.ERASE_COLLECTION, collection_id)
+            await remember(uow.requests, request, collection_id=collection_id)
+        self._wake_relay()

@@ -1,0 +1,337 @@
+"""Documents: taking them in, describing them, reading their text, letting them go."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from minirag.domain.access import TenantContext
+from minirag.domain.chunks import Chunk
+from minirag.domain.documents import (
+    Document,
+    DocumentFilter,
+    DocumentState,
+    DocumentVersion,
+    Metadata,
+)
+from minirag.domain.ids import IdKind, encode_id, new_id
+from minirag.domain.jobs import JobKind
+from minirag.errors import (
+    Conflict,
+    FailedPrecondition,
+    InvalidRequest,
+    LimitExceeded,
+    MiniRagError,
+    NotFound,
+    Unavailable,
+)
+from minirag.services.blob_keys import source_key, text_key, version_prefix
+from minirag.services.clock import utc_now
+from minirag.services.collections import collection_not_found
+from minirag.services.idempotency import recall, remember
+from minirag.services.paging import Page
+from minirag.services.ports.files import BlobInfo, BlobStore
+from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """What an upload says about itself, before its bytes."""
+
+    collection_id: UUID
+    display_name: str
+    external_id: str
+    metadata: Metadata
+    file_name: str
+    declared_media_type: str = ""
+    byte_size: int | None = None
+    """Size that the client announced; None when it didn't."""
+    sha256: str | None = None
+    """Hash that the client announced, lower-case hex; None when it didn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextSlice:
+    """A part of a document's text: bytes start..end of `total_bytes`."""
+
+    text: str
+    start: int
+    end: int
+    total_bytes: int
+    version_id: UUID
+
+
+class DocumentService:
+    def __init__(
+        self,
+        uow: UnitOfWorkFactory,
+        blobs: BlobStore,
+        wake_relay: Callable[[], None],
+        *,
+        max_document_bytes: int,
+    ) -> None:
+        self._uow = uow
+        self._blobs = blobs
+        self._wake_relay = wake_relay
+        self._max_bytes = max_document_bytes
+
+    async def upload(
+        self,
+        context: TenantContext,
+        new: NewDocument,
+        content: AsyncIterator[bytes],
+        *,
+        request: RequestKey | None,
+    ) -> Document:
+        """Store the content, then accept the document: from here on it can't be lost.
+
+        Blob first, then one transaction with document, version and job: a crash in between leaves an
+        orphaned blob, never a document without its bytes. Raises `LimitExceeded` before more than the
+        limit was read, `InvalidRequest` for empty content or one that isn't as announced.
+        """
+        if new.byte_size is not None and new.byte_size > self._max_bytes:
+            raise self._too_large()
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if await uow.collections.get(new.collection_id) is None:
+                raise collection_not_found(new.collection_id)
+        version_id = new_id()
+        prefix = version_prefix(context.tenant_id, version_id)
+        key = source_key(context.tenant_id, version_id)
+        info = await self._blobs.put(key, self._limited(content))
+        try:
+            _check_announcement(new, info)
+            document, is_new = await self._accept(context, new, version_id, key, info, request)
+        except Unavailable:
+            # The commit may have happened: a document whose blob was taken away would be lost.
+            raise
+        except MiniRagError:
+            await self._blobs.delete_prefix(prefix)
+            raise
+        if not is_new:
+            await self._blobs.delete_prefix(prefix)
+        self._wake_relay()
+        return document
+
+    async def _accept(
+        self,
+        context: TenantContext,
+        new: NewDocument,
+        version_id: UUID,
+        key: str,
+        info: BlobInfo,
+        request: RequestKey | None,
+    ) -> tuple[Document, bool]:
+        if request is not None:
+            whole = hashlib.sha256(request.fingerprint + bytes.fromhex(info.sha256)).digest()
+            request = replace(request, fingerprint=whole)
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if outcome := await recall(uow.requests, request):
+                return await _get(uow, UUID(outcome["document_id"])), False
+            if await uow.collections.get(new.collection_id) is None:
+                raise collection_not_found(new.collection_id)
+            document = await self._add(uow, context, new, version_id, key, info)
+            await uow.jobs.add(JobKind.INGEST_VERSION, version_id)
+            await remember(uow.requests, request, document_id=document.id)
+            return document, True
+
+    async def _add(
+        self,
+        uow: TenantUnitOfWork,
+        context: TenantContext,
+        new: NewDocument,
+        version_id: UUID,
+        key: str,
+        info: BlobInfo,
+    ) -> Document:
+        now = utc_now()
+        existing = None
+        if new.external_id:
+            existing = await uow.documents.find(new.collection_id, new.external_id, lock=True)
+        document_id = new_id() if existing is None else existing.id
+        name = new.display_name or new.file_name or new.external_id or "Untitled"
+        version = DocumentVersion(
+            id=version_id,
+            tenant_id=context.tenant_id,
+            document_id=document_id,
+            number=1 if existing is None else existing.version.number + 1,
+            state=DocumentState.PENDING,
+            blob_key=key,
+            byte_size=info.byte_size,
+            sha256=info.sha256,
+            declared_media_type=new.declared_media_type,
+            file_name=new.file_name,
+            create_time=now,
+        )
+        if existing is not None:
+            return await uow.documents.add_version(
+                existing.id, version, display_name=name, metadata=new.metadata
+            )
+        document = Document(
+            id=document_id,
+            tenant_id=context.tenant_id,
+            collection_id=new.collection_id,
+            external_id=new.external_id,
+            display_name=name,
+            metadata=new.metadata,
+            version=version,
+            published_version_id=None,
+            create_time=now,
+            update_time=now,
+            revision=1,
+        )
+        await uow.documents.add(document)
+        return document
+
+    async def _limited(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        total = 0
+        async for part in content:
+            total += len(part)
+            if total > self._max_bytes:
+                raise self._too_large()
+            yield part
+        if total == 0:
+            raise InvalidRequest.field("content", "the document is empty: send at least one byte")
+
+    def _too_large(self) -> LimitExceeded:
+        return LimitExceeded(
+            f"the document is larger than the server's limit of {self._max_bytes} bytes: split it, or"
+            " ask the operator to raise MINIRAG_MAX_DOCUMENT_BYTES",
+            subject="document.bytes",
+        )
+
+    async def get(self, context: TenantContext, document_id: UUID) -> Document:
+        async with self._uow.tenant(context.tenant_id) as uow:
+            return await _get(uow, document_id)
+
+    async def list_page(
+        self, context: TenantContext, wanted: DocumentFilter, *, after: UUID | None, limit: int
+    ) -> Page[Document, UUID]:
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if (
+                wanted.collection_id is not None
+                and await uow.collections.get(wanted.collection_id) is None
+            ):
+                raise collection_not_found(wanted.collection_id)
+            found = await uow.documents.list_page(wanted, after=after, limit=limit + 1)
+        return Page.cut(found, limit, lambda document: document.id)
+
+    async def update(
+        self,
+        context: TenantContext,
+        document_id: UUID,
+        *,
+        display_name: str | None,
+        metadata: Metadata | None,
+        if_revision: int | None,
+        request: RequestKey | None,
+    ) -> Document:
+        """Change name or metadata; metadata reaches the search index in the background."""
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if await recall(uow.requests, request):
+                return await _get(uow, document_id)
+            changed = await uow.documents.update_metadata(
+                document_id, display_name=display_name, metadata=metadata, if_revision=if_revision
+            )
+            if changed is None:
+                raise _not_found(document_id)
+            if metadata is not None:
+                await uow.jobs.add(JobKind.UPDATE_METADATA, document_id)
+            await remember(uow.requests, request, document_id=document_id)
+        self._wake_relay()
+        return changed
+
+    async def delete(
+        self,
+        context: TenantContext,
+        document_id: UUID,
+        *,
+        if_revision: int | None,
+        request: RequestKey | None,
+    ) -> None:
+        """Hide the document now, and erase it in the background."""
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if await recall(uow.requests, request):
+                return
+            current = await _get(uow, document_id)
+            if if_revision is not None and current.revision != if_revision:
+                raise Conflict("the document was changed since its etag was read: read it again")
+            if not await uow.documents.mark_deleting(document_id):
+                raise _not_found(document_id)
+            await uow.jobs.add(JobKind.ERASE_DOCUMENT, document_id)
+            await remember(uow.requests, request, document_id=document_id)
+        self._wake_relay()
+
+    async def read_text(
+        self,
+        context: TenantContext,
+        document_id: UUID,
+        *,
+        version_id: UUID | None,
+        start: int,
+        end: int | None,
+    ) -> TextSlice:
+        """Read bytes start..end of a version's text, clipped to whole characters inside them."""
+        async with self._uow.tenant(context.tenant_id) as uow:
+            document = await _get(uow, document_id)
+            wanted = version_id or document.published_version_id
+            if wanted is None:
+                raise FailedPrecondition(
+                    "the document has no text yet: wait until it is READY (see WatchDocuments)"
+                )
+            version = await uow.documents.get_version(wanted)
+        if version is None or version.document_id != document_id or version.text_bytes == 0:
+            raise NotFound("document_version", encode_id(IdKind.DOCUMENT_VERSION, wanted))
+        total = version.text_bytes
+        stop = total if end is None else min(end, total)
+        raw = b""
+        if start < stop:
+            raw = await self._blobs.read(text_key(context.tenant_id, wanted), start, stop)
+        first = start + _continuation_bytes(raw)
+        text = raw[first - start :].decode("utf-8", "ignore")
+        return TextSlice(text, first, first + len(text.encode()), total, wanted)
+
+    async def list_chunks(
+        self, context: TenantContext, document_id: UUID, *, after_ordinal: int, limit: int
+    ) -> Page[Chunk, int]:
+        """List the published version's chunks; none before the document was READY."""
+        async with self._uow.tenant(context.tenant_id) as uow:
+            document = await _get(uow, document_id)
+            if document.published_version_id is None:
+                return Page((), None)
+            found = await uow.chunks.list_page(
+                document.published_version_id, after_ordinal=after_ordinal, limit=limit + 1
+            )
+        return Page.cut(found, limit, lambda chunk: chunk.ordinal)
+
+
+async def _get(uow: TenantUnitOfWork, document_id: UUID) -> Document:
+    document = await uow.documents.get(document_id)
+    if document is None:
+        raise _not_found(document_id)
+    return document
+
+
+def _not_found(document_id: UUID) -> NotFound:
+    return NotFound("document", encode_id(IdKind.DOCUMENT, document_id))
+
+
+def _check_announcement(new: NewDocument, info: BlobInfo) -> None:
+    if new.byte_size is not None and new.byte_size != info.byte_size:
+        raise InvalidRequest.field(
+            "header.byte_size",
+            f"announced {new.byte_size} bytes but {info.byte_size} came: send the whole file again",
+        )
+    if new.sha256 is not None and new.sha256 != info.sha256:
+        raise InvalidRequest.field(
+            "header.sha256", "the content has another SHA-256 than announced: send it again"
+        )
+
+
+def _continuation_bytes(raw: bytes) -> int:
+    """How many bytes at the front belong to a character that started before."""
+    count = 0
+    while count < min(3, len(raw)) and raw[count] & 0xC0 == 0x80:
+        count += 1
+    return count

@@ -1,0 +1,114 @@
+"""Tenants, for the platform's operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from minirag.domain.ids import IdKind, encode_id, new_id
+from minirag.domain.jobs import JobKind
+from minirag.domain.tenants import ALL_SCOPES, ApiKey, Tenant, TenantState
+from minirag.errors import FailedPrecondition, NotFound
+from minirag.services.api_keys import mint_key
+from minirag.services.clock import utc_now
+from minirag.services.idempotency import recall, remember
+from minirag.services.paging import Page
+from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+
+
+class TenantService:
+    """Every method is a platform operation."""
+
+    def __init__(self, uow: UnitOfWorkFactory, wake_relay: Callable[[], None]) -> None:
+        self._uow = uow
+        self._wake_relay = wake_relay
+
+    async def create(
+        self, *, slug: str, display_name: str, request: RequestKey | None
+    ) -> tuple[Tenant, ApiKey, str]:
+        """Make a tenant and its first key; return both and the key's secret.
+
+        Raises `AlreadyExists` when the slug is taken.
+        """
+        async with self._uow.platform() as uow:
+            if outcome := await recall(uow.requests, request):
+                tenant_id = UUID(outcome["tenant_id"])
+                first = await uow.tenants.get(tenant_id)
+                inner = await uow.enter_tenant(tenant_id)
+                first_key = await inner.api_keys.get(UUID(outcome["api_key_id"]))
+                if first is None or first_key is None:
+                    raise _not_found(tenant_id)
+                return first, first_key, outcome["secret"]
+            now = utc_now()
+            tenant = Tenant(new_id(), slug, display_name or slug, TenantState.ACTIVE, now, now, 1)
+            await uow.tenants.add(tenant)
+            key, secret = mint_key(tenant.id, display_name="First key", scopes=ALL_SCOPES)
+            await remember(
+                uow.requests, request, tenant_id=tenant.id, api_key_id=key.id, secret=secret
+            )
+            inner = await uow.enter_tenant(tenant.id)
+            await inner.api_keys.add(key)
+            return tenant, key, secret
+
+    async def get(self, tenant_id: UUID) -> Tenant:
+        async with self._uow.platform() as uow:
+            tenant = await uow.tenants.get(tenant_id)
+        if tenant is None:
+            raise _not_found(tenant_id)
+        return tenant
+
+    async def list_page(self, *, after: UUID | None, limit: int) -> Page[Tenant, UUID]:
+        async with self._uow.platform() as uow:
+            found = await uow.tenants.list_page(after=after, limit=limit + 1)
+        return Page.cut(found, limit, lambda tenant: tenant.id)
+
+    async def update(
+        self,
+        tenant_id: UUID,
+        *,
+        display_name: str | None,
+        state: TenantState | None,
+        if_revision: int | None,
+        request: RequestKey | None,
+    ) -> Tenant:
+        """Change name or state. Raises `FailedPrecondition` for a tenant that is being deleted."""
+        async with self._uow.platform() as uow:
+            current = await uow.tenants.get(tenant_id)
+            if current is None:
+                raise _not_found(tenant_id)
+            if await recall(uow.requests, request):
+                return current
+            if current.state is TenantState.DELETING:
+                raise FailedPrecondition("the tenant is being deleted and can't be changed")
+            changed = await uow.tenants.update(
+                tenant_id, display_name=display_name, state=state, if_revision=if_revision
+            )
+            if changed is None:
+                raise _not_found(tenant_id)
+            await remember(uow.requests, request, tenant_id=tenant_id)
+            return changed
+
+    async def delete(
+        self, tenant_id: UUID, *, if_revision: int | None, request: RequestKey | None
+    ) -> Tenant:
+        """Refuse the tenant's keys from now on and erase everything in the background."""
+        async with self._uow.platform() as uow:
+            current = await uow.tenants.get(tenant_id)
+            if current is None:
+                raise _not_found(tenant_id)
+            if await recall(uow.requests, request) or current.state is TenantState.DELETING:
+                return current
+            deleting = await uow.tenants.update(
+                tenant_id, state=TenantState.DELETING, if_revision=if_revision
+            )
+            if deleting is None:
+                raise _not_found(tenant_id)
+            await remember(uow.requests, request, tenant_id=tenant_id)
+            inner = await uow.enter_tenant(tenant_id)
+            await inner.jobs.add(JobKind.ERASE_TENANT, tenant_id)
+        self._wake_relay()
+        return deleting
+
+
+def _not_found(tenant_id: UUID) -> NotFound:
+    return NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))

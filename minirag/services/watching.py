@@ -1,0 +1,133 @@
+"""Watching documents: what they are now, then each change.
+
+Postgres is asked, at a pace that follows what is going on; nothing depends on Redis, and every replica
+tells the same. Changes are found by `update_time`, with an overlap, since transactions may commit in
+another order than they took their time stamps; revisions tell what was sent already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from minirag.domain.access import TenantContext
+from minirag.domain.documents import Document, DocumentFilter
+from minirag.services.clock import utc_now
+from minirag.services.collections import collection_not_found
+from minirag.services.ports.storage import UnitOfWorkFactory
+
+PAGE = 500
+OVERLAP = timedelta(seconds=10)
+BUSY_INTERVAL = 0.2
+IDLE_INTERVAL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentChanged:
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentGone:
+    document_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotEnd:
+    document_count: int
+
+
+WatchEvent = DocumentChanged | DocumentGone | SnapshotEnd
+
+
+class DocumentWatcher:
+    def __init__(self, uow: UnitOfWorkFactory) -> None:
+        self._uow = uow
+
+    async def watch(
+        self, context: TenantContext, wanted: DocumentFilter, *, until_final: bool
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield each chosen document, a `SnapshotEnd`, then changes, until the caller closes it.
+
+        With `until_final` it ends once every chosen document is READY, FAILED or gone.
+        """
+        watch = _Watch(self._uow, context.tenant_id, wanted)
+        async for document in watch.snapshot():
+            yield DocumentChanged(document)
+        yield SnapshotEnd(len(watch.sent))
+        while not (until_final and not watch.on_the_way):
+            await asyncio.sleep(BUSY_INTERVAL if watch.on_the_way else IDLE_INTERVAL)
+            for event in await watch.changes():
+                yield event
+
+
+class _Watch:
+    """What one stream has sent so far."""
+
+    def __init__(self, uow: UnitOfWorkFactory, tenant_id: UUID, wanted: DocumentFilter) -> None:
+        self._uow = uow
+        self._tenant_id = tenant_id
+        self._wanted = wanted
+        self._since = utc_now() - OVERLAP
+        self.sent: dict[UUID, int] = {}
+        """Revision by document."""
+        self.on_the_way: set[UUID] = set()
+
+    async def snapshot(self) -> AsyncGenerator[Document, None]:
+        """Yield the documents as they are, page by page; no transaction is open meanwhile."""
+        collection_id = self._wanted.collection_id
+        after: UUID | None = None
+        while True:
+            async with self._uow.tenant(self._tenant_id) as uow:
+                if after is None and collection_id is not None:
+                    if await uow.collections.get(collection_id) is None:
+                        raise collection_not_found(collection_id)
+                page = await uow.documents.list_page(self._wanted, after=after, limit=PAGE)
+            for document in page:
+                self._note(document)
+                yield document
+            if len(page) < PAGE:
+                return
+            after = page[-1].id
+
+    async def changes(self) -> list[WatchEvent]:
+        """Return what changed since the last look."""
+        events: list[WatchEvent] = []
+        since = self._since
+        while True:
+            async with self._uow.tenant(self._tenant_id) as uow:
+                page = await uow.documents.list_changed(self._wanted, since=since, limit=PAGE)
+                gone = set(self.sent)
+                if len(page) < PAGE:
+                    gone -= await uow.documents.list_existing(list(self.sent))
+                else:
+                    gone = set()
+            for document in page:
+                if self._note(document):
+                    events.append(DocumentChanged(document))
+            for document_id in sorted(gone):
+                del self.sent[document_id]
+                self.on_the_way.discard(document_id)
+                events.append(DocumentGone(document_id))
+            newest = max((document.update_time for document in page), default=since)
+            if len(page) < PAGE or newest <= since:
+                self._advance(newest)
+                return events
+            since = newest
+
+    def _advance(self, newest: datetime) -> None:
+        self._since = max(self._since, newest - OVERLAP)
+
+    def _note(self, document: Document) -> bool:
+        """Remember the document; False when this revision was sent already."""
+        if self.sent.get(document.id, 0) >= document.revision:
+            return False
+        self.sent[document.id] = document.revision
+        if document.state.is_final:
+            self.on_the_way.discard(document.id)
+        else:
+            self.on_the_way.add(document.id)
+        return True
