@@ -61,4 +61,4 @@ class UsageMeter:
             async with self._uow.tenant(record.tenant_id) as uow:
                 await uow.usage.add(record)
         except MiniRagError as error:
-            log.error("usage_not_recorded", model=record.model, error=error.message)
+            log.exception("usage_not_recorded", model=record.model, error=error.message)

@@ -1,0 +1,137 @@
+"""Assistants: saved ways of answering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from minirag.domain.access import TenantContext
+from minirag.domain.chats import Assistant
+from minirag.domain.ids import IdKind, encode_id, new_id
+from minirag.domain.retrieval import RetrievalSettings
+from minirag.errors import Conflict, NotFound
+from minirag.services.clock import utc_now
+from minirag.services.collections import collection_not_found
+from minirag.services.idempotency import recall, remember
+from minirag.services.paging import Page
+from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantValues:
+    """What a client may set; the fields mean the same as those of `domain.chats.Assistant`."""
+
+    display_name: str
+    instructions: str
+    model: str
+    temperature: float | None
+    max_output_tokens: int
+    collection_ids: tuple[UUID, ...]
+    retrieval: RetrievalSettings
+
+
+class AssistantService:
+    def __init__(self, uow: UnitOfWorkFactory) -> None:
+        self._uow = uow
+
+    async def create(
+        self, context: TenantContext, values: AssistantValues, *, request: RequestKey | None
+    ) -> Assistant:
+        """Raises `AlreadyExists` for a taken name, `NotFound` for a collection that isn't there."""
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if outcome := await recall(uow.requests, request):
+                return await get_assistant(uow, UUID(outcome["assistant_id"]))
+            await check_collections(uow, values.collection_ids)
+            now = utc_now()
+            assistant = Assistant(
+                id=new_id(),
+                tenant_id=context.tenant_id,
+                display_name=values.display_name,
+                instructions=values.instructions,
+                model=values.model,
+                temperature=values.temperature,
+                max_output_tokens=values.max_output_tokens,
+                collection_ids=values.collection_ids,
+                retrieval=values.retrieval,
+                create_time=now,
+                update_time=now,
+                revision=1,
+            )
+            await uow.assistants.add(assistant)
+            await remember(uow.requests, request, assistant_id=assistant.id)
+            return assistant
+
+    async def get(self, context: TenantContext, assistant_id: UUID) -> Assistant:
+        async with self._uow.tenant(context.tenant_id) as uow:
+            return await get_assistant(uow, assistant_id)
+
+    async def list_page(
+        self, context: TenantContext, *, after: UUID | None, limit: int
+    ) -> Page[Assistant, UUID]:
+        async with self._uow.tenant(context.tenant_id) as uow:
+            found = await uow.assistants.list_page(after=after, limit=limit + 1)
+        return Page.cut(found, limit, lambda assistant: assistant.id)
+
+    async def update(
+        self,
+        context: TenantContext,
+        assistant_id: UUID,
+        *,
+        values: AssistantValues,
+        fields: frozenset[str],
+        if_revision: int | None,
+        request: RequestKey | None,
+    ) -> Assistant:
+        """Take the named fields from `values`, leave the others as they are."""
+        async with self._uow.tenant(context.tenant_id) as uow:
+            current = await get_assistant(uow, assistant_id)
+            if await recall(uow.requests, request):
+                return current
+            if "collection_ids" in fields:
+                await check_collections(uow, values.collection_ids)
+            wanted = replace(current, **{name: getattr(values, name) for name in fields})
+            changed = await uow.assistants.update(wanted, if_revision=if_revision)
+            if changed is None:
+                raise _not_found(assistant_id)
+            await remember(uow.requests, request, assistant_id=assistant_id)
+            return changed
+
+    async def delete(
+        self,
+        context: TenantContext,
+        assistant_id: UUID,
+        *,
+        if_revision: int | None,
+        request: RequestKey | None,
+    ) -> None:
+        async with self._uow.tenant(context.tenant_id) as uow:
+            if await recall(uow.requests, request):
+                return
+            current = await get_assistant(uow, assistant_id)
+            if if_revision is not None and current.revision != if_revision:
+                raise Conflict("the assistant was changed since its etag was read: read it again")
+            await uow.assistants.remove(assistant_id)
+            await remember(uow.requests, request, assistant_id=assistant_id)
+
+
+async def get_assistant(uow: TenantUnitOfWork, assistant_id: UUID) -> Assistant:
+    """Return the assistant or raise `NotFound`."""
+    assistant = await uow.assistants.get(assistant_id)
+    if assistant is None:
+        raise _not_found(assistant_id)
+    return assistant
+
+
+async def check_collections(uow: TenantUnitOfWork, collection_ids: Sequence[UUID]) -> None:
+    """Raise `NotFound` for the first id that isn't a collection of the tenant."""
+    if not collection_ids:
+        return
+    found = {collection.id for collection in await uow.collections.get_many(collection_ids)}
+    for collection_id in collection_ids:
+        if collection_id not in found:
+            raise collection_not_found(collection_id)
+
+
+def _not_found(assistant_id: UUID) -> NotFound:
+    return NotFound("assistant", encode_id(IdKind.ASSISTANT, assistant_id))

@@ -1,0 +1,261 @@
+"""From uploaded bytes to a published version: parse, chunk, embed, index, publish.
+
+Every step is idempotent - chunk ids and point ids follow from version and ordinal - and progress is kept
+after each batch, so that a crash or a 429 repeats one batch and not the document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from minirag.domain.access import TenantContext
+from minirag.domain.chunks import Chunk, ParsedText
+from minirag.domain.documents import (
+    Document,
+    DocumentState,
+    DocumentVersion,
+    Failure,
+    FailureCode,
+)
+from minirag.domain.ids import chunk_id
+from minirag.domain.jobs import Job, JobKind
+from minirag.domain.retrieval import EmbeddingSpace, VectorFilter, VectorPoint
+from minirag.errors import ParseFailure, ProviderRejected
+from minirag.services.blob_keys import text_key
+from minirag.services.metering import UsageMeter
+from minirag.services.ports.files import BlobStore, Chunker, DocumentParser
+from minirag.services.ports.models import EmbeddingModels, LexicalEncoder
+from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.ports.vectors import VectorStore
+from minirag.services.spaces import EmbeddingSpaces
+
+CHUNK_ROWS_PER_TRANSACTION = 500
+TEXT_PART = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A version to ingest, with what surrounds it."""
+
+    context: TenantContext
+    document: Document
+    version: DocumentVersion
+    embedding_model: str
+
+
+class Ingestion:
+    def __init__(
+        self,
+        uow: UnitOfWorkFactory,
+        blobs: BlobStore,
+        parser: DocumentParser,
+        chunker: Chunker,
+        vectors: VectorStore,
+        spaces: EmbeddingSpaces,
+        embeddings: EmbeddingModels,
+        encoder: LexicalEncoder,
+        meter: UsageMeter,
+        *,
+        batch_size: int,
+        embedding_timeout: float,
+    ) -> None:
+        self._uow = uow
+        self._blobs = blobs
+        self._parser = parser
+        self._chunker = chunker
+        self._vectors = vectors
+        self._spaces = spaces
+        self._embeddings = embeddings
+        self._encoder = encoder
+        self._meter = meter
+        self._batch_size = batch_size
+        self._timeout = embedding_timeout
+
+    async def ingest_version(self, job: Job) -> None:
+        """Take the version as far as it goes; return when it is READY, FAILED or no longer wanted.
+
+        Raises what is worth another attempt: `Unavailable`, `ProviderThrottled`, `ProviderUnavailable`.
+        """
+        work = await self._load(job.tenant_id, job.subject_id)
+        if work is None:
+            return
+        try:
+            count = work.version.chunk_count or await self._split(work)
+            space = await self._spaces.open(job.tenant_id, work.embedding_model)
+            indexed = work.version.chunks_indexed
+            while indexed < count:
+                indexed = await self._index_batch(work, space, indexed)
+                if not indexed:
+                    return
+            await self._publish(work)
+        except ParseFailure as error:
+            await self._fail(work, Failure(FailureCode(error.code), error.message))
+        except ProviderRejected as error:
+            await self._fail(work, Failure(FailureCode.EMBEDDING_REJECTED, error.message))
+
+    async def give_up(self, job: Job, error: str) -> None:
+        """End the version as FAILED after the last attempt."""
+        work = await self._load(job.tenant_id, job.subject_id)
+        if work is not None:
+            reason = f"gave up after {job.attempt} attempts ({error}): upload it again later"
+            await self._fail(work, Failure(FailureCode.RETRIES_EXHAUSTED, reason))
+
+    async def _load(self, tenant_id: UUID, version_id: UUID) -> _Work | None:
+        """Return the work, or None when it is done, or the document is gone."""
+        async with self._uow.tenant(tenant_id) as uow:
+            version = await uow.documents.get_version(version_id)
+            if version is None or version.state.is_final:
+                return None
+            document = await uow.documents.get(version.document_id)
+            if document is None:
+                return None
+            collection = await uow.collections.get(document.collection_id)
+            if collection is None:
+                return None
+        return _Work(TenantContext(tenant_id), document, version, collection.embedding_model)
+
+    async def _split(self, work: _Work) -> int:
+        """Parse, keep the text, and write the chunks' rows; return how many there are."""
+        version = work.version
+        await self._set_state(work, DocumentState.PARSING)
+        async with self._blobs.open_file(version.blob_key) as path:
+            parsed = await self._parser.parse(
+                path,
+                file_name=version.file_name,
+                declared_media_type=version.declared_media_type,
+            )
+        text = parsed.text.encode()
+        await self._blobs.put(text_key(version.tenant_id, version.id), _parts(text))
+        chunks = await asyncio.to_thread(self._cut, work, parsed)
+        if not chunks:
+            raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
+        for start in range(0, len(chunks), CHUNK_ROWS_PER_TRANSACTION):
+            async with self._uow.tenant(version.tenant_id) as uow:
+                await uow.chunks.put(chunks[start : start + CHUNK_ROWS_PER_TRANSACTION])
+        async with self._uow.tenant(version.tenant_id) as uow:
+            await uow.documents.set_version_state(
+                version.id,
+                DocumentState.EMBEDDING,
+                media_type=parsed.media_type,
+                text_bytes=len(text),
+                page_count=len(parsed.pages),
+                chunk_count=len(chunks),
+                chunks_indexed=0,
+            )
+        return len(chunks)
+
+    def _cut(self, work: _Work, parsed: ParsedText) -> list[Chunk]:
+        return [
+            Chunk(
+                id=chunk_id(work.version.id, ordinal),
+                version_id=work.version.id,
+                document_id=work.document.id,
+                collection_id=work.document.collection_id,
+                ordinal=ordinal,
+                text=draft.text,
+                start=draft.start,
+                end=draft.end,
+                token_count=draft.token_count,
+                page_first=draft.page_first,
+                page_last=draft.page_last,
+                heading_path=draft.heading_path,
+            )
+            for ordinal, draft in enumerate(self._chunker.chunk(parsed))
+        ]
+
+    async def _index_batch(self, work: _Work, space: EmbeddingSpace, indexed: int) -> int:
+        """Embed and index the next chunks; return how many are done, 0 when nobody wants them now."""
+        tenant_id = work.context.tenant_id
+        async with self._uow.tenant(tenant_id) as uow:
+            chunks = await uow.chunks.list_page(
+                work.version.id, after_ordinal=indexed - 1, limit=self._batch_size
+            )
+        texts = [_embedded_text(work.document, chunk) for chunk in chunks]
+        vectors: list[tuple[float, ...] | None] = [None] * len(chunks)
+        if space.dimensions:
+            batch = await self._meter.embed(
+                work.context,
+                self._embeddings,
+                space.model,
+                texts,
+                self._timeout,
+                purpose="document",
+                document_id=work.document.id,
+            )
+            vectors = list(batch.vectors)
+        terms = await asyncio.to_thread(
+            lambda: [self._encoder.encode_document(text) for text in texts]
+        )
+        points = [
+            VectorPoint(
+                chunk_id=chunk.id,
+                collection_id=chunk.collection_id,
+                document_id=chunk.document_id,
+                version_id=chunk.version_id,
+                sparse=sparse,
+                dense=dense,
+                metadata=work.document.metadata,
+            )
+            for chunk, sparse, dense in zip(chunks, terms, vectors, strict=True)
+        ]
+        await self._vectors.upsert(tenant_id, space, points)
+        done = indexed + len(chunks)
+        async with self._uow.tenant(tenant_id) as uow:
+            is_wanted = await uow.documents.get(work.document.id) is not None
+            if is_wanted:
+                await uow.documents.set_version_state(
+                    work.version.id, DocumentState.EMBEDDING, chunks_indexed=done
+                )
+        if not is_wanted:
+            # Deleted meanwhile: its erasure may have passed the vector store before these points came.
+            where = VectorFilter(version_ids=(work.version.id,))
+            await self._vectors.delete(tenant_id, space, where)
+            return 0
+        return done
+
+    async def _publish(self, work: _Work) -> None:
+        """Switch searches over to this version, and have all older ones erased, in one transaction."""
+        async with self._uow.tenant(work.context.tenant_id) as uow:
+            await uow.documents.publish_version(work.version.id)
+            document = await uow.documents.get(work.document.id)
+            if document is None:
+                return
+            published = document.published_version_id
+            versions = await uow.documents.list_versions(document.id)
+            newest_published = max(
+                (version.number for version in versions if version.id == published), default=0
+            )
+            for version in versions:
+                if version.number < newest_published:
+                    await uow.jobs.add(JobKind.ERASE_VERSION, version.id)
+            # Metadata that changed while the points were being written has to reach them, too.
+            if document.metadata != work.document.metadata:
+                await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
+
+    async def _set_state(self, work: _Work, state: DocumentState) -> None:
+        async with self._uow.tenant(work.context.tenant_id) as uow:
+            await uow.documents.set_version_state(work.version.id, state)
+
+    async def _fail(self, work: _Work, failure: Failure) -> None:
+        tenant_id = work.context.tenant_id
+        for space in await self._spaces.list_all(tenant_id):
+            where = VectorFilter(version_ids=(work.version.id,))
+            await self._vectors.delete(tenant_id, space, where)
+        async with self._uow.tenant(tenant_id) as uow:
+            await uow.documents.set_version_state(
+                work.version.id, DocumentState.FAILED, failure=failure
+            )
+
+
+async def _parts(text: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(text), TEXT_PART):
+        yield text[start : start + TEXT_PART]
+
+
+def _embedded_text(document: Document, chunk: Chunk) -> str:
+    """The passage under its headings: a paragraph alone often doesn't name what it is about."""
+    context = " > ".join(chunk.heading_path) or document.display_name
+    return f"{context}\n{chunk.text}"

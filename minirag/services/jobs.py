@@ -1,0 +1,138 @@
+"""Doing jobs: claimed by lease in Postgres, kept alive while they run, ended exactly once.
+
+A worker that dies stops renewing; when the lease has run out, the relay hands the job on again. Work is
+idempotent, so that even a worker that lost its lease without noticing does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from uuid import UUID
+
+import structlog
+
+from minirag.domain.ids import new_id
+from minirag.domain.jobs import Job, JobKind
+from minirag.errors import MiniRagError, ProviderThrottled, ProviderUnavailable, Unavailable
+from minirag.services.ports.storage import UnitOfWorkFactory
+
+log = structlog.get_logger()
+
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 60.0
+
+Handler = Callable[[Job], Awaitable[None]]
+GiveUp = Callable[[Job, str], Awaitable[None]]
+
+
+class JobRunner:
+    """Runs one job at a time per call; `run` never raises for what a job does."""
+
+    def __init__(
+        self,
+        uow: UnitOfWorkFactory,
+        handlers: Mapping[JobKind, Handler],
+        give_up: Mapping[JobKind, GiveUp],
+        *,
+        lease_seconds: float,
+        max_attempts: int,
+    ) -> None:
+        self._uow = uow
+        self._handlers = handlers
+        self._give_up = give_up
+        self._lease_seconds = lease_seconds
+        self._max_attempts = max_attempts
+
+    async def run(self, tenant_id: UUID, job_id: UUID) -> None:
+        """Claim the job and do it; do nothing when somebody else has it or it is done already.
+
+        Raises `Unavailable` only when Postgres is away before the job was claimed.
+        """
+        owner = new_id().hex
+        async with self._uow.tenant(tenant_id) as uow:
+            job = await uow.jobs.claim(job_id, owner=owner, lease_seconds=self._lease_seconds)
+        if job is None:
+            return
+        try:
+            await self._do(job, owner)
+        except Unavailable as error:
+            # The lease runs out by itself, and the job comes back.
+            log.warning("job_outcome_not_recorded", job_id=str(job_id), error=error.message)
+
+    async def _do(self, job: Job, owner: str) -> None:
+        if job.attempt > self._max_attempts:
+            # It was claimed that often without anybody living to tell: it may be what kills workers.
+            await self._bury(job, owner, "the worker ended in every attempt")
+            return
+        work = asyncio.ensure_future(self._handlers[job.kind](job))
+        keeper = asyncio.create_task(self._keep_lease(job, owner, work))
+        try:
+            await work
+        except asyncio.CancelledError:
+            if keeper.done() and not keeper.cancelled() and keeper.exception() is None:
+                log.warning("job_lease_lost", job_id=str(job.id), kind=job.kind.value)
+                return
+            work.cancel()
+            await asyncio.shield(self._postpone(job, owner, 0.0, "the worker stopped", refund=True))
+            raise
+        except (ProviderThrottled, Unavailable) as error:
+            # Not the job's fault: a provider's limit or an outage of ours uses up no attempt.
+            delay = error.retry_after or _backoff(job.attempt)
+            await self._postpone(job, owner, delay, error.message, refund=True)
+        except ProviderUnavailable as error:
+            await self._retry(job, owner, error.message)
+        except MiniRagError as error:
+            log.error("job_failed", job_id=str(job.id), kind=job.kind.value, error=error.message)
+            await self._bury(job, owner, error.message)
+        except Exception as error:
+            log.exception("job_crashed", job_id=str(job.id), kind=job.kind.value)
+            await self._retry(job, owner, f"{type(error).__name__}")
+        else:
+            async with self._uow.tenant(job.tenant_id) as uow:
+                await uow.jobs.complete(job.id, owner=owner)
+        finally:
+            keeper.cancel()
+
+    async def _keep_lease(self, job: Job, owner: str, work: asyncio.Future[None]) -> None:
+        """Renew the lease until cancelled; if it was lost, stop the work and return."""
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            try:
+                async with self._uow.tenant(job.tenant_id) as uow:
+                    renewed = await uow.jobs.renew(
+                        job.id, owner=owner, lease_seconds=self._lease_seconds
+                    )
+            except MiniRagError as error:
+                log.warning("lease_renewal_failed", job_id=str(job.id), error=error.message)
+                continue
+            if not renewed:
+                work.cancel()
+                return
+
+    async def _retry(self, job: Job, owner: str, error: str) -> None:
+        if job.attempt >= self._max_attempts:
+            await self._bury(job, owner, error)
+        else:
+            await self._postpone(job, owner, _backoff(job.attempt), error, refund=False)
+
+    async def _postpone(
+        self, job: Job, owner: str, delay: float, error: str, *, refund: bool
+    ) -> None:
+        async with self._uow.tenant(job.tenant_id) as uow:
+            await uow.jobs.postpone(
+                job.id, owner=owner, delay_seconds=delay, error=error, refund_attempt=refund
+            )
+
+    async def _bury(self, job: Job, owner: str, error: str) -> None:
+        give_up = self._give_up.get(job.kind)
+        if give_up is not None:
+            await give_up(job, error)
+        async with self._uow.tenant(job.tenant_id) as uow:
+            await uow.jobs.bury(job.id, owner=owner, error=error)
+
+
+def _backoff(attempt: int) -> float:
+    """Seconds before the next attempt: 1, 2, 4 and so on."""
+    delay: float = FIRST_DELAY * 2 ** max(attempt - 1, 0)
+    return min(delay, LONGEST_DELAY)
