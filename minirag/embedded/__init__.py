@@ -5,6 +5,7 @@
 - `children` starts and ends a child, `processes` finds those of an earlier life, `supervisor`
   starts again what dies.
 - `launch` is the script that becomes the server: it must stay free of imports of this package.
+- `platform_key` makes the platform key on first start.
 - `available` checks this machine, for `minirag doctor`.
 
 Start the servers from the main thread: on Linux a child is told to end when the *thread* that

@@ -39,8 +39,9 @@ class ChildSpec:
 class Child:
     """A running child. Made by `start_child`; the thread that does must live as long as the child."""
 
-    def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, spec: ChildSpec, process: subprocess.Popen[bytes], log_start: int) -> None:
         self.spec = spec
+        self._log_start = log_start
         self._process = process
         self._stopping = threading.Lock()
 
@@ -65,7 +66,7 @@ class Child:
         what = f"wasn't ready after {limit:.0f} s" if code is None else f"ended with code {code}"
         raise ChildFailed(
             f"{self.spec.name} {what}; its log is {self.spec.log_file}, and ends with:\n"
-            + tail_of(self.spec.log_file)
+            + _tail_of(self.spec.log_file, self._log_start)
         )
 
     def stop(self) -> None:
@@ -82,6 +83,7 @@ class Child:
 def start_child(spec: ChildSpec) -> Child:
     """Start a child in a session of its own, so that Ctrl-C reaches it through us, in order."""
     with _open_log(spec.log_file) as log:
+        log_start = log.seek(0, os.SEEK_END)
         process = subprocess.Popen(  # noqa: S603  # the command is ours
             _launch_command(spec),
             stdin=subprocess.DEVNULL,
@@ -91,12 +93,26 @@ def start_child(spec: ChildSpec) -> Child:
             env=dict(spec.environment),
             start_new_session=True,
         )
-    return Child(spec, process)
+    return Child(spec, process, log_start)
 
 
 def run_to_end(spec: ChildSpec, *, input_text: str = "", limit: float = 120) -> None:
     """Run a child that ends by itself; raise `ChildFailed` with its output if it fails."""
-    result = subprocess.run(  # noqa: S603  # the command is ours
+    try:
+        result = _run(spec, input_text, limit)
+    except subprocess.TimeoutExpired as error:
+        raise ChildFailed(
+            f"{spec.name} wasn't done after {limit:.0f} s: look for a slow or full disk"
+        ) from error
+    if result.returncode != 0 or any(
+        mark in result.stdout for mark in ("ERROR:", "FATAL:", "PANIC:")
+    ):
+        last = "\n".join(result.stdout.splitlines()[-LOG_TAIL_LINES:])
+        raise ChildFailed(f"{spec.name} failed with code {result.returncode}:\n{last}")
+
+
+def _run(spec: ChildSpec, input_text: str, limit: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # the command is ours
         _launch_command(spec),
         input=input_text,
         stdout=subprocess.PIPE,
@@ -108,11 +124,6 @@ def run_to_end(spec: ChildSpec, *, input_text: str = "", limit: float = 120) -> 
         timeout=limit,
         check=False,
     )
-    if result.returncode != 0 or any(
-        mark in result.stdout for mark in ("ERROR:", "FATAL:", "PANIC:")
-    ):
-        last = "\n".join(result.stdout.splitlines()[-LOG_TAIL_LINES:])
-        raise ChildFailed(f"{spec.name} failed with code {result.returncode}:\n{last}")
 
 
 def _launch_command(spec: ChildSpec) -> list[str]:
@@ -127,11 +138,11 @@ def _launch_command(spec: ChildSpec) -> list[str]:
     ]
 
 
-def tail_of(log_file: Path) -> str:
-    """The last lines of a log, or a note that there is none."""
+def _tail_of(log_file: Path, start: int) -> str:
+    """The last lines that were logged after byte `start`, where this child's life began."""
     try:
         with log_file.open("rb") as file:
-            file.seek(max(0, log_file.stat().st_size - 8192))
+            file.seek(max(start, log_file.stat().st_size - 8192))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return "(no log)"

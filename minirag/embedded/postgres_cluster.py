@@ -77,9 +77,11 @@ def create_cluster(
     *,
     durable: bool = True,
 ) -> None:
-    """Create the cluster at `cluster`; a half-made one of an earlier attempt is removed first."""
-    staging = cluster.with_name(cluster.name + ".partial")
-    shutil.rmtree(staging, ignore_errors=True)
+    """Create the cluster at `cluster`; half-made ones of earlier attempts are removed."""
+    for abandoned in cluster.parent.glob(f"{cluster.name}.partial-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    # A new name each time: a killed initdb may have left a process that still writes.
+    staging = cluster.with_name(f"{cluster.name}.partial-{secrets.token_hex(4)}")
     make_private_directory(staging, account)
     run(
         "initdb",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
+
+import structlog
 
 from minirag.embedded.account import (
     child_account,
@@ -17,10 +20,18 @@ from minirag.embedded.account import (
 )
 from minirag.embedded.binaries import reachable_redis
 from minirag.embedded.children import Child, ChildSpec, start_child
-from minirag.embedded.errors import EmbeddedError
+from minirag.embedded.errors import ChildFailed, EmbeddedError
 from minirag.embedded.processes import end_process, find_process, wait_until
 
+log = structlog.get_logger(__name__)
+
 READY_LIMIT = 120.0  # a long append-only file is replayed
+# What Redis 6 to 8 say of an append-only file that they can't read.
+DAMAGE_MARKS = (
+    "Bad file format reading the append only file",
+    "Wrong signature trying to load DB",
+    "Unexpected end of file reading the append only file",
+)
 STOP_SIGNALS = ((signal.SIGTERM, 10.0),)
 
 SETTINGS: Mapping[str, str] = {
@@ -87,29 +98,42 @@ class RedisServer:
         make_private_directory(self.socket_path.parent, account)
         binary = reachable_redis(account, self.data_directory)
         self._end_earlier_life()
-        self.socket_path.unlink(missing_ok=True)
         configuration = self.data_directory / "redis.conf"
         configuration.write_text(self._configuration(data))
         configuration.chmod(0o644)  # no secret in it, and the account reads it
-        self._child = start_child(
-            ChildSpec(
-                name="Redis",
-                command=[str(binary), str(configuration)],
-                environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-                account=account,
-                parent_death_signal=signal.SIGTERM,
-                stop_signals=STOP_SIGNALS,
-                log_file=self.data_directory / "server.log",
-            )
+        spec = ChildSpec(
+            name="Redis",
+            command=[str(binary), str(configuration)],
+            environment={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            account=account,
+            parent_death_signal=signal.SIGTERM,
+            stop_signals=STOP_SIGNALS,
+            log_file=self.data_directory / "server.log",
         )
-        self._record_life()
-        self._child.wait_ready(self._answers, READY_LIMIT)
+        try:
+            self._run(spec)
+        except ChildFailed as failure:
+            if not any(mark in str(failure) for mark in DAMAGE_MARKS):
+                raise
+            # Postgres is the truth: an empty Redis is filled again by the sweep, a missing one stops work.
+            set_aside = self.data_directory / "data.damaged"
+            shutil.rmtree(set_aside, ignore_errors=True)
+            data.rename(set_aside)
+            log.warning("redis_data_damaged", set_aside=str(set_aside))
+            make_private_directory(data, account)
+            self._run(spec)
 
     def stop(self) -> None:
         """End the server cleanly. Harmless when it is stopped."""
         if self._child is not None:
             self._child.stop()
             self._life.unlink(missing_ok=True)
+
+    def _run(self, spec: ChildSpec) -> None:
+        self.socket_path.unlink(missing_ok=True)
+        self._child = start_child(spec)
+        self._record_life()
+        self._child.wait_ready(self._answers, READY_LIMIT)
 
     def _configuration(self, data: Path) -> str:
         settings = {**self._settings, "unixsocket": str(self.socket_path), "dir": str(data)}
