@@ -56,9 +56,11 @@ class Account:
 def child_account(data: Path | None = None) -> Account | None:
     """Return the account for the servers: None (stay as we are) unless this process is root.
 
-    `data` is a directory whose owner, if it exists and isn't root, is kept.
+    `data` is a directory whose owner, if it exists and isn't root, is kept. Raises `EmbeddedError`
+    where there is no usable account.
     """
     if os.geteuid() != 0:
+        _check_named(os.geteuid())
         return None
     if data is not None and data.exists() and (owner := data.stat()).st_uid != 0:
         return Account(owner.st_uid, owner.st_gid, _name_of(owner.st_uid))
@@ -72,6 +74,16 @@ def child_account(data: Path | None = None) -> Account | None:
         "Postgres doesn't run as root, and this machine has no user `nobody`: "
         "create one with `useradd --system minirag`, or run as an ordinary user"
     )
+
+
+def _check_named(uid: int) -> None:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise EmbeddedError(
+            f"this user (uid {uid}) has no entry in /etc/passwd, and Postgres needs one: add it, or "
+            "run the container as a user that its image knows"
+        ) from None
 
 
 def _name_of(uid: int) -> str:

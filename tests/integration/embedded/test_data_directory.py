@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from minirag.embedded import available, binaries, layout
+from minirag.embedded import account, available, binaries, layout
 from minirag.embedded.available import check_machine
 from minirag.embedded.errors import AlreadyRunning, EmbeddedError
 from minirag.embedded.layout import DataDirectory, default_data_directory
@@ -29,6 +29,14 @@ def test_default_place_of_root_is_outside_its_home(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(layout.os, "geteuid", lambda: 0)
 
     assert default_data_directory() == Path("/var/lib/minirag")
+
+
+def test_a_user_without_a_name_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is run with any uid; initdb would say it less kindly."""
+    monkeypatch.setattr(account.os, "geteuid", lambda: 54321)
+
+    with pytest.raises(EmbeddedError, match=r"uid 54321.*/etc/passwd"):
+        account.child_account()
 
 
 def test_lock_is_held_by_one_and_free_again_afterwards(directory: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,11 +90,14 @@ def test_a_server_left_by_an_earlier_life_is_ended_first(directory: Path) -> Non
 def test_a_record_of_a_pid_that_is_another_process_now_harms_nobody(server: RedisServer) -> None:
     server.data_directory.mkdir(parents=True)
     record = server.data_directory / "running.json"
-    record.write_text(f'{{"pid": {os.getpid()}, "started": "1"}}')
+    with subprocess.Popen(["/bin/sleep", "60"]) as bystander:
+        record.write_text(f'{{"pid": {bystander.pid}, "started": "1"}}')
 
-    server.start()
+        server.start()
 
-    assert server.is_running()
+        assert server.is_running()
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def test_unreadable_data_is_set_aside(server: RedisServer, client: redis.Redis) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,24 @@ def test_servers_stop_in_reverse_order() -> None:
     assert list(dict.fromkeys(stopped)) == ["second", "first"]
 
 
+def test_a_restarted_server_lives_until_its_turn_to_stop(directory: Path) -> None:
+    """The thread that started it again must not end, and take it along, before those after it stopped."""
+    first = RedisServer(directory / "redis", directory / "run" / "redis.sock")
+    second = FakeServer("second", [])
+    supervisor = Supervisor([first, second])
+    supervisor.start()
+    os.kill(first.pid, signal.SIGKILL)
+    assert wait_until(lambda: supervisor.restarts("redis") == 1, 20)
+    ended_early: list[bool] = []
+    second.on_stop = lambda: ended_early.append(wait_until(lambda: not first.is_running(), 1))
+
+    supervisor.stop()
+
+    assert ended_early
+    assert not any(ended_early)
+    assert not first.is_running()
+
+
 def test_a_server_that_does_not_start_ends_those_before_it() -> None:
     stopped: list[str] = []
     supervisor = Supervisor(
@@ -117,6 +135,7 @@ class FakeServer:
         self.failures = failures
         self.running = False
         self.starts = 0
+        self.on_stop: Callable[[], None] = lambda: None
 
     def is_running(self) -> bool:
         return self.running
@@ -129,5 +148,6 @@ class FakeServer:
         self.running = True
 
     def stop(self) -> None:
+        self.on_stop()
         self.running = False
         self.stopped.append(self.name)
