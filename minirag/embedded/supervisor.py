@@ -15,8 +15,8 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.1
 SHORTEST_DELAY = 0.1
-LONGEST_DELAY = 10.0
-STEADY_SECONDS = 60.0
+LONGEST_DELAY = 5.0
+STEADY_SECONDS = 10.0
 """A server that ran for so long has earned the shortest delay again."""
 
 
@@ -37,7 +37,7 @@ class Server(Protocol):
 
 
 class Supervisor:
-    """Watches servers from `start` to `stop`. Restarts never end, but wait up to ten seconds in between."""
+    """Watches servers from `start` to `stop`. Restarts never end, but wait up to five seconds in between."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self._watches = [_Watch(server) for server in servers]
