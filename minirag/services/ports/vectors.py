@@ -40,7 +40,8 @@ class VectorStore(Protocol):
         where: VectorFilter,
         limit: int,
     ) -> list[VectorHit]:
-        """Best first by BM25 (term weights of the point, inverse document frequency of the store)."""
+        """Best first by BM25: term weights of the points, inverse document frequency among the
+        tenant's points of the space, so that no tenant's scores tell of another's words."""
 
     async def search_dense(
         self,
