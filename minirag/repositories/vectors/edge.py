@@ -41,7 +41,7 @@ _SPACE_NAME = re.compile(r"[a-z0-9_-]+")
 class EdgeVectorStore:
     """One directory per embedding space, opened at once, by one process only.
 
-    Opening blocks (0.25 s for 20,000 points), so do it before serving. A write that returned
+    Opening blocks (0.4 s for 20,000 points), so do it before serving. A write that returned
     survives the process being killed; a power failure may take the last `FLUSH_DELAY` seconds.
     Raises `FailedPrecondition` when another process has the directory open, `Unavailable` when
     what is in it can't be read.

@@ -33,8 +33,8 @@ REQUEST_TIMEOUT = 15
 _AWAY: Final = frozenset({401, 403, 408, 429})
 
 
-class _SpaceMissing(Exception):
-    """The collection isn't there: never opened, or dropped by somebody else."""
+class _SpaceMissing(Unavailable):
+    """The collection isn't there: never opened, or dropped by somebody else. Or the URL is wrong."""
 
 
 class QdrantVectorStore:
@@ -276,7 +276,9 @@ def _translated() -> Iterator[None]:
     except UnexpectedResponse as error:
         status = error.status_code or 500
         if status == 404:
-            raise _SpaceMissing from error
+            raise _SpaceMissing(
+                "the vector store has no such collection; retry in a moment"
+            ) from error
         if status < 500 and status not in _AWAY:
             raise
         raise Unavailable("the vector store can't answer just now; retry in a moment") from error

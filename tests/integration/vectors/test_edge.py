@@ -178,7 +178,7 @@ async def test_simultaneous_first_writes_share_one_space(tmp_path: Path) -> None
 async def test_event_loop_keeps_ticking_while_thousands_are_written(tmp_path: Path) -> None:
     """A tick due every 2 ms is late by no more than a chat wouldn't notice (99 of 100, and ever).
 
-    The bounds leave room for a busy machine; alone, it is 3 ms and 20 ms.
+    The bounds leave room for a busy machine; alone, it is 20 ms and 30 ms (a flush).
     """
     space = a_space(384)
     points = [

@@ -37,13 +37,15 @@ async def test_server_that_is_away_is_unavailable() -> None:
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 502, 503])
+@pytest.mark.parametrize("status", [401, 403, 404, 408, 429, 500, 502, 503])
 async def test_server_that_can_not_answer_is_unavailable(status: int) -> None:
     async with _answering(status) as url:
         store = QdrantVectorStore(url)
 
         with pytest.raises(Unavailable) as caught:
-            await store.count(TENANT, a_space(), ALL)
+            await store.ensure_space(a_space())
+        with pytest.raises(Unavailable):
+            await store.ping()
 
         await store.close()
     assert url not in caught.value.message
