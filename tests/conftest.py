@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 pytest_plugins = [
+    "tests.support.database",
     "tests.support.servers",
     "tests.support.redis",
 ]

@@ -1,0 +1,26 @@
+"""What the application's role may do: on each table exactly what its queries need, and no DDL.
+
+Rows that go with their parent (chunks, messages, ...) are deleted by foreign keys, which act with the
+owner's rights: the application itself may not delete them.
+"""
+
+from __future__ import annotations
+
+GRANTS = {
+    "alembic_version": {"SELECT"},
+    "tenants": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "api_keys": {"SELECT", "INSERT", "UPDATE"},
+    "collections": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "collection_document_counts": {"SELECT", "INSERT", "UPDATE"},
+    "documents": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "document_versions": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "chunks": {"SELECT", "INSERT"},
+    "embedding_spaces": {"SELECT", "INSERT"},
+    "assistants": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "conversations": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "messages": {"SELECT", "INSERT", "UPDATE"},
+    "generations": {"SELECT", "INSERT", "UPDATE"},
+    "usage_records": {"SELECT", "INSERT"},
+    "requests": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "jobs": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+}

@@ -1,0 +1,112 @@
+"""API keys, and what authentication reads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Uuid, bindparam, func, insert, select, update
+
+from minirag.domain.tenants import ApiKey, Credential, Scope, TenantState
+from minirag.repositories.postgres.tables import TIME, api_keys, tenants
+from minirag.repositories.postgres.transaction import Transaction
+
+_TENANT = bindparam("of_tenant", type_=Uuid())
+_KEY = bindparam("of_key", type_=Uuid())
+_NOW = bindparam("now", type_=TIME)
+_IS_THE_KEY = (api_keys.c.tenant_id == _TENANT, api_keys.c.id == _KEY)
+
+_ADD = insert(api_keys)
+_GET = select(api_keys).where(*_IS_THE_KEY)
+_REVOKE = (
+    update(api_keys)
+    .where(*_IS_THE_KEY)
+    .values(revoke_time=func.coalesce(api_keys.c.revoke_time, _NOW))
+    .returning(*api_keys.c)
+)
+_TOUCH = update(api_keys).where(*_IS_THE_KEY).values(last_use_time=_NOW)
+_LOAD = (
+    select(
+        api_keys,
+        tenants.c.slug.label("tenant_slug"),
+        tenants.c.state.label("tenant_state"),
+        tenants.c.display_name.label("tenant_display_name"),
+    )
+    .join(tenants, tenants.c.id == api_keys.c.tenant_id)
+    .where(api_keys.c.id == _KEY)
+)
+
+
+class PostgresApiKeyRepository:
+    def __init__(self, transaction: Transaction, tenant_id: UUID) -> None:
+        self._transaction = transaction
+        self._tenant_id = tenant_id
+
+    async def add(self, key: ApiKey) -> None:
+        await self._transaction.execute(
+            _ADD,
+            {
+                "tenant_id": self._tenant_id,
+                "id": key.id,
+                "display_name": key.display_name,
+                "scopes": sorted(scope.value for scope in key.scopes),
+                "secret_digest": key.secret_digest,
+                "create_time": key.create_time,
+                "expire_time": key.expire_time,
+                "revoke_time": key.revoke_time,
+                "last_use_time": key.last_use_time,
+            },
+        )
+
+    async def get(self, key_id: UUID) -> ApiKey | None:
+        row = await self._transaction.first(_GET, self._of(key_id))
+        return None if row is None else _api_key(row)
+
+    async def list_page(self, *, after: UUID | None, limit: int) -> list[ApiKey]:
+        statement = (
+            select(api_keys)
+            .where(api_keys.c.tenant_id == self._tenant_id)
+            .order_by(api_keys.c.id)
+            .limit(limit)
+        )
+        if after is not None:
+            statement = statement.where(api_keys.c.id > after)
+        return [_api_key(row) for row in await self._transaction.all(statement)]
+
+    async def revoke(self, key_id: UUID, now: datetime) -> ApiKey | None:
+        row = await self._transaction.first(_REVOKE, {**self._of(key_id), "now": now})
+        return None if row is None else _api_key(row)
+
+    async def touch(self, key_id: UUID, now: datetime) -> None:
+        await self._transaction.execute(_TOUCH, {**self._of(key_id), "now": now})
+
+    def _of(self, key_id: UUID) -> dict[str, Any]:
+        return {"of_tenant": self._tenant_id, "of_key": key_id}
+
+
+async def load_credential(transaction: Transaction, key_id: UUID) -> Credential | None:
+    """The key and its tenant's state, in credential reach; None for an unknown key."""
+    row = await transaction.first(_LOAD, {"of_key": key_id})
+    if row is None:
+        return None
+    return Credential(
+        key=_api_key(row),
+        tenant_slug=row.tenant_slug,
+        tenant_state=TenantState(row.tenant_state),
+        tenant_display_name=row.tenant_display_name,
+    )
+
+
+def _api_key(row: Row[Any]) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        display_name=row.display_name,
+        scopes=frozenset(Scope(scope) for scope in row.scopes),
+        secret_digest=row.secret_digest,
+        create_time=row.create_time,
+        expire_time=row.expire_time,
+        revoke_time=row.revoke_time,
+        last_use_time=row.last_use_time,
+    )

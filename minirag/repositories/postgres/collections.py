@@ -1,0 +1,177 @@
+"""Collections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Row,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from minirag.domain.documents import Collection
+from minirag.errors import AlreadyExists
+from minirag.repositories.postgres.failures import UniqueViolation
+from minirag.repositories.postgres.revisions import edited_meanwhile, matches_revision
+from minirag.repositories.postgres.tables import collection_document_counts, collections
+from minirag.repositories.postgres.transaction import Transaction
+
+_TENANT = bindparam("of_tenant", type_=Uuid())
+_COLLECTION = bindparam("of_collection", type_=Uuid())
+_IS_VISIBLE = (collections.c.tenant_id == _TENANT, collections.c.delete_time.is_(None))
+_IS_THE_COLLECTION = (*_IS_VISIBLE, collections.c.id == _COLLECTION)
+
+_DOCUMENT_COUNT = (
+    select(cast(func.coalesce(func.sum(collection_document_counts.c.documents), 0), BigInteger))
+    .where(
+        collection_document_counts.c.tenant_id == collections.c.tenant_id,
+        collection_document_counts.c.collection_id == collections.c.id,
+    )
+    .correlate(collections)
+    .scalar_subquery()
+    .label("document_count")
+)
+
+_ADD = insert(collections).on_conflict_do_nothing(
+    index_elements=["tenant_id", "display_name"], index_where=text("delete_time IS NULL")
+)
+_SELECT = select(collections, _DOCUMENT_COUNT)
+_GET = _SELECT.where(*_IS_THE_COLLECTION)
+_GET_MANY = _SELECT.where(
+    *_IS_VISIBLE, collections.c.id == any_(bindparam("ids", type_=ARRAY(Uuid())))
+).order_by(collections.c.id)
+_LIST_ALL = select(collections).where(*_IS_VISIBLE).order_by(collections.c.id)
+_UPDATE = (
+    update(collections)
+    .where(*_IS_THE_COLLECTION, matches_revision(collections.c.revision))
+    .values(
+        display_name=func.coalesce(bindparam("new_name", type_=Text()), collections.c.display_name),
+        description=func.coalesce(
+            bindparam("new_description", type_=Text()), collections.c.description
+        ),
+        update_time=func.clock_timestamp(),
+        revision=collections.c.revision + 1,
+    )
+    .returning(*collections.c, _DOCUMENT_COUNT)
+)
+_MARK_DELETED = (
+    update(collections).where(*_IS_THE_COLLECTION).values(delete_time=func.clock_timestamp())
+)
+_REMOVE = delete(collections).where(
+    collections.c.tenant_id == _TENANT, collections.c.id == _COLLECTION
+)
+
+
+class PostgresCollectionRepository:
+    def __init__(self, transaction: Transaction, tenant_id: UUID) -> None:
+        self._transaction = transaction
+        self._tenant_id = tenant_id
+
+    async def add(self, collection: Collection) -> None:
+        added = await self._transaction.changes(
+            _ADD,
+            {
+                "tenant_id": self._tenant_id,
+                "id": collection.id,
+                "display_name": collection.display_name,
+                "description": collection.description,
+                "embedding_model": collection.embedding_model,
+                "create_time": collection.create_time,
+                "update_time": collection.update_time,
+                "revision": collection.revision,
+            },
+        )
+        if not added:
+            raise _name_taken(collection.display_name)
+
+    async def get(self, collection_id: UUID) -> Collection | None:
+        row = await self._transaction.first(_GET, self._of(collection_id))
+        return None if row is None else _collection(row, row.document_count)
+
+    async def get_many(self, collection_ids: Sequence[UUID]) -> list[Collection]:
+        rows = await self._transaction.all(
+            _GET_MANY, {"of_tenant": self._tenant_id, "ids": list(collection_ids)}
+        )
+        return [_collection(row, row.document_count) for row in rows]
+
+    async def list_page(self, *, after: UUID | None, limit: int) -> list[Collection]:
+        statement = _SELECT.where(*_IS_VISIBLE).order_by(collections.c.id).limit(limit)
+        if after is not None:
+            statement = statement.where(collections.c.id > after)
+        rows = await self._transaction.all(statement, {"of_tenant": self._tenant_id})
+        return [_collection(row, row.document_count) for row in rows]
+
+    async def list_all(self) -> list[Collection]:
+        rows = await self._transaction.all(_LIST_ALL, {"of_tenant": self._tenant_id})
+        return [_collection(row, 0) for row in rows]
+
+    async def update(
+        self,
+        collection_id: UUID,
+        *,
+        display_name: str | None = None,
+        description: str | None = None,
+        if_revision: int | None = None,
+    ) -> Collection | None:
+        try:
+            row = await self._transaction.first(
+                _UPDATE,
+                {
+                    **self._of(collection_id),
+                    "new_name": display_name,
+                    "new_description": description,
+                    "if_revision": if_revision,
+                },
+            )
+        except UniqueViolation as error:
+            raise _name_taken(display_name or "") from error
+        if row is not None:
+            return _collection(row, row.document_count)
+        if if_revision is not None and await self.get(collection_id) is not None:
+            raise edited_meanwhile("collection")
+        return None
+
+    async def mark_deleted(self, collection_id: UUID) -> bool:
+        return await self._transaction.changes(_MARK_DELETED, self._of(collection_id)) > 0
+
+    async def remove(self, collection_id: UUID) -> None:
+        await self._transaction.execute(_REMOVE, self._of(collection_id))
+
+    def _of(self, collection_id: UUID) -> dict[str, Any]:
+        return {"of_tenant": self._tenant_id, "of_collection": collection_id}
+
+
+def _name_taken(display_name: str) -> AlreadyExists:
+    return AlreadyExists(
+        "collection",
+        display_name,
+        f"a collection named {display_name!r} exists already; choose another name",
+    )
+
+
+def _collection(row: Row[Any], document_count: int) -> Collection:
+    return Collection(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        display_name=row.display_name,
+        description=row.description,
+        embedding_model=row.embedding_model,
+        create_time=row.create_time,
+        update_time=row.update_time,
+        revision=row.revision,
+        document_count=document_count,
+    )

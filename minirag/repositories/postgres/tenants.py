@@ -1,0 +1,127 @@
+"""Tenants."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Text, Uuid, bindparam, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from minirag.domain.tenants import Tenant, TenantState
+from minirag.errors import AlreadyExists
+from minirag.repositories.postgres.revisions import edited_meanwhile, matches_revision
+from minirag.repositories.postgres.tables import documents, requests, tenants
+from minirag.repositories.postgres.transaction import NO_TENANT, Transaction, tenant_reach
+
+_ID = bindparam("tenant_id", type_=Uuid())
+
+_ADD = insert(tenants).on_conflict_do_nothing(constraint="tenants_slug_key")
+_GET = select(tenants).where(tenants.c.id == _ID)
+_UPDATE = (
+    update(tenants)
+    .where(tenants.c.id == _ID, matches_revision(tenants.c.revision))
+    .values(
+        display_name=func.coalesce(bindparam("new_name", type_=Text()), tenants.c.display_name),
+        state=func.coalesce(bindparam("new_state", type_=Text()), tenants.c.state),
+        update_time=func.clock_timestamp(),
+        revision=tenants.c.revision + 1,
+    )
+    .returning(*tenants.c)
+)
+# Neither goes with the tenant's row by a foreign key: documents hold on to their collection, and the
+# platform's requests belong to no tenant.
+_REMOVE_DOCUMENTS = delete(documents).where(documents.c.tenant_id == _ID)
+_REMOVE_REQUESTS = delete(requests).where(requests.c.tenant_id == _ID)
+_REMOVE = delete(tenants).where(tenants.c.id == _ID)
+
+
+class PostgresTenantRepository:
+    """With `tenant_id` for that tenant only; with None for all, in platform reach."""
+
+    def __init__(self, transaction: Transaction, tenant_id: UUID | None = None) -> None:
+        self._transaction = transaction
+        self._tenant_id = tenant_id
+
+    async def add(self, tenant: Tenant) -> None:
+        added = await self._transaction.changes(
+            _ADD,
+            {
+                "id": tenant.id,
+                "slug": tenant.slug,
+                "display_name": tenant.display_name,
+                "state": tenant.state.value,
+                "create_time": tenant.create_time,
+                "update_time": tenant.update_time,
+                "revision": tenant.revision,
+            },
+        )
+        if not added:
+            raise AlreadyExists(
+                "tenant", tenant.slug, f"the slug {tenant.slug!r} is taken; choose another"
+            )
+
+    async def get(self, tenant_id: UUID) -> Tenant | None:
+        if not self._sees(tenant_id):
+            return None
+        row = await self._transaction.first(_GET, {"tenant_id": tenant_id})
+        return None if row is None else _tenant(row)
+
+    async def list_page(self, *, after: UUID | None, limit: int) -> list[Tenant]:
+        statement = select(tenants).order_by(tenants.c.id).limit(limit)
+        if self._tenant_id is not None:
+            statement = statement.where(tenants.c.id == self._tenant_id)
+        if after is not None:
+            statement = statement.where(tenants.c.id > after)
+        return [_tenant(row) for row in await self._transaction.all(statement)]
+
+    async def update(
+        self,
+        tenant_id: UUID,
+        *,
+        display_name: str | None = None,
+        state: TenantState | None = None,
+        if_revision: int | None = None,
+    ) -> Tenant | None:
+        if not self._sees(tenant_id):
+            return None
+        row = await self._transaction.first(
+            _UPDATE,
+            {
+                "tenant_id": tenant_id,
+                "new_name": display_name,
+                "new_state": None if state is None else state.value,
+                "if_revision": if_revision,
+            },
+        )
+        if row is not None:
+            return _tenant(row)
+        if if_revision is not None and await self.get(tenant_id) is not None:
+            raise edited_meanwhile("tenant")
+        return None
+
+    async def remove(self, tenant_id: UUID) -> None:
+        if not self._sees(tenant_id):
+            return
+        if self._tenant_id is None:  # the platform reads no documents: become the tenant for it
+            await self._transaction.set_local(tenant_reach(tenant_id))
+        await self._transaction.execute(_REMOVE_DOCUMENTS, {"tenant_id": tenant_id})
+        await self._transaction.execute(_REMOVE_REQUESTS, {"tenant_id": tenant_id})
+        await self._transaction.execute(_REMOVE, {"tenant_id": tenant_id})
+        if self._tenant_id is None:
+            await self._transaction.set_local(NO_TENANT)
+
+    def _sees(self, tenant_id: UUID) -> bool:
+        return self._tenant_id is None or self._tenant_id == tenant_id
+
+
+def _tenant(row: Row[Any]) -> Tenant:
+    return Tenant(
+        id=row.id,
+        slug=row.slug,
+        display_name=row.display_name,
+        state=TenantState(row.state),
+        create_time=row.create_time,
+        update_time=row.update_time,
+        revision=row.revision,
+    )

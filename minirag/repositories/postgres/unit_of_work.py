@@ -1,0 +1,136 @@
+"""Units of work: one transaction each, held to its reach by row-level security."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from minirag.domain.tenants import Credential
+from minirag.repositories.postgres.api_keys import PostgresApiKeyRepository, load_credential
+from minirag.repositories.postgres.assistants import PostgresAssistantRepository
+from minirag.repositories.postgres.chunks import PostgresChunkRepository
+from minirag.repositories.postgres.collections import PostgresCollectionRepository
+from minirag.repositories.postgres.conversations import PostgresConversationRepository
+from minirag.repositories.postgres.documents import PostgresDocumentRepository
+from minirag.repositories.postgres.due_jobs import PostgresDueJobRepository
+from minirag.repositories.postgres.engine import create_engine
+from minirag.repositories.postgres.generations import (
+    PostgresGenerationRepository,
+    list_orphaned,
+)
+from minirag.repositories.postgres.jobs import PostgresJobRepository
+from minirag.repositories.postgres.messages import PostgresMessageRepository
+from minirag.repositories.postgres.requests import (
+    PLATFORM_ID,
+    PostgresRequestRepository,
+    forget_old_requests,
+)
+from minirag.repositories.postgres.spaces import PostgresEmbeddingSpaceRepository
+from minirag.repositories.postgres.tenants import PostgresTenantRepository
+from minirag.repositories.postgres.transaction import (
+    PLATFORM_REACH,
+    Transaction,
+    credential_reach,
+    open_transaction,
+    ping,
+    tenant_reach,
+)
+from minirag.repositories.postgres.usage import PostgresUsageRepository
+from minirag.services.ports import storage
+
+
+class PostgresTenantUnitOfWork:
+    """Repositories that see one tenant. Every query names it as well: row-level security is the second
+    lock, not the only one."""
+
+    def __init__(self, transaction: Transaction, tenant_id: UUID) -> None:
+        bound = (transaction, tenant_id)
+        self.tenants: storage.TenantRepository = PostgresTenantRepository(*bound)
+        self.api_keys: storage.ApiKeyRepository = PostgresApiKeyRepository(*bound)
+        self.collections: storage.CollectionRepository = PostgresCollectionRepository(*bound)
+        self.documents: storage.DocumentRepository = PostgresDocumentRepository(*bound)
+        self.chunks: storage.ChunkRepository = PostgresChunkRepository(*bound)
+        self.spaces: storage.EmbeddingSpaceRepository = PostgresEmbeddingSpaceRepository(
+            transaction
+        )
+        self.assistants: storage.AssistantRepository = PostgresAssistantRepository(*bound)
+        self.conversations: storage.ConversationRepository = PostgresConversationRepository(*bound)
+        self.messages: storage.MessageRepository = PostgresMessageRepository(*bound)
+        self.generations: storage.GenerationRepository = PostgresGenerationRepository(*bound)
+        self.usage: storage.UsageRepository = PostgresUsageRepository(*bound)
+        self.requests: storage.RequestRepository = PostgresRequestRepository(*bound)
+        self.jobs: storage.JobRepository = PostgresJobRepository(*bound)
+
+
+class PostgresPlatformUnitOfWork:
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.tenants: storage.TenantRepository = PostgresTenantRepository(transaction)
+        self.requests: storage.RequestRepository = PostgresRequestRepository(
+            transaction, PLATFORM_ID
+        )
+        self.due_jobs: storage.DueJobRepository = PostgresDueJobRepository(transaction)
+
+    async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
+        return await list_orphaned(self._transaction, limit=limit)
+
+    async def enter_tenant(self, tenant_id: UUID) -> storage.TenantUnitOfWork:
+        await self._transaction.set_local(tenant_reach(tenant_id))
+        return PostgresTenantUnitOfWork(self._transaction, tenant_id)
+
+    async def forget_old_requests(self) -> int:
+        return await forget_old_requests(self._transaction)
+
+
+class PostgresCredentialUnitOfWork:
+    def __init__(self, transaction: Transaction, key_id: UUID) -> None:
+        self._transaction = transaction
+        self._key_id = key_id
+
+    async def load(self) -> Credential | None:
+        return await load_credential(self._transaction, self._key_id)
+
+
+class PostgresUnitOfWorkFactory:
+    """Opens units of work on a pool of connections; belongs to one event loop.
+
+    `pool_size` connections at most; who finds none free within `pool_timeout` seconds gets `Unavailable`,
+    as does who waits longer than `command_timeout` seconds for one statement.
+    """
+
+    def __init__(
+        self,
+        app_url: str,
+        pool_size: int = 10,
+        *,
+        pool_timeout: float = 5.0,
+        command_timeout: float = 30.0,
+    ) -> None:
+        self._engine = create_engine(
+            app_url,
+            pool_size=pool_size,
+            pool_timeout=pool_timeout,
+            command_timeout=command_timeout,
+        )
+
+    @asynccontextmanager
+    async def tenant(self, tenant_id: UUID) -> AsyncIterator[storage.TenantUnitOfWork]:
+        async with open_transaction(self._engine, tenant_reach(tenant_id)) as transaction:
+            yield PostgresTenantUnitOfWork(transaction, tenant_id)
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[storage.PlatformUnitOfWork]:
+        async with open_transaction(self._engine, PLATFORM_REACH) as transaction:
+            yield PostgresPlatformUnitOfWork(transaction)
+
+    @asynccontextmanager
+    async def credential(self, key_id: UUID) -> AsyncIterator[storage.CredentialUnitOfWork]:
+        async with open_transaction(self._engine, credential_reach(key_id)) as transaction:
+            yield PostgresCredentialUnitOfWork(transaction, key_id)
+
+    async def ping(self) -> None:
+        await ping(self._engine)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
