@@ -1,0 +1,204 @@
+"""Documents cut into passages by their headings, and long sections by their paragraphs and sentences."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+from minirag.adapters.chunk_sections import Passage, pack_sections
+from minirag.domain.chunks import PageSpan, ParsedText
+from minirag.services.ports.files import ChunkDraft
+
+Splitter = TextSplitter | MarkdownSplitter
+
+MARKDOWN = "text/markdown"
+LONGEST_BARE_HEADING_BYTES = 400
+WINDOW_CHARACTERS = 32 * 1024
+"""The splitter's time grows with the square of a text without line ends, and it holds the interpreter's
+lock: it gets a long section in windows, each of which takes some milliseconds."""
+WINDOW_CHUNKS = 8
+"""A window holds at least so many chunks, however large they are."""
+TINY_SHARE = 8
+"""Less than an eighth of the limit - a heading, a fence, a last line - is joined to its neighbour. Where the
+neighbours are too full for it, the section is split again with chunks of seven eighths."""
+
+
+def estimate_tokens(text: str) -> int:
+    """Return how many tokens `text` has at most for most tokenizers: the measure of all chunk sizes.
+
+    A quarter for each character and 3/8 for each byte that UTF-8 needs beyond one per character: 4 characters
+    of ASCII make a token, and a Chinese, Japanese or Korean character is one. Dense codes and digits
+    can have more tokens than this says, so models with a hard limit want some room above it.
+    """
+    return _tokens(len(text), len(text.encode()))
+
+
+def _tokens(characters: int, byte_count: int) -> int:
+    return (2 * characters + 3 * (byte_count - characters) + 7) // 8
+
+
+class StructuredChunker:
+    """Implements `Chunker`. Sizes are tokens as `estimate_tokens` counts them; neighbours that are cut out
+    of one section overlap by up to `overlap_tokens`. The same text always gives the same chunks.
+    """
+
+    def __init__(self, max_tokens: int, overlap_tokens: int = 0) -> None:
+        if not 0 <= overlap_tokens < max_tokens:
+            raise ValueError("overlap_tokens must be 0 or more, and less than max_tokens")
+        self._max_tokens = max_tokens
+        self._window = max(WINDOW_CHARACTERS, WINDOW_CHUNKS * 4 * max_tokens)
+        self._tiny = max_tokens // TINY_SHARE
+        self._splitters = [
+            _Splitters(filled, min(overlap_tokens, filled - 1))
+            for filled in (max_tokens, max_tokens - self._tiny)
+        ]
+
+    def chunk(self, parsed: ParsedText) -> list[ChunkDraft]:
+        """Return the chunks in order: no blank ones, all other text covered, spans exact."""
+        data = parsed.text.encode()
+        is_markdown = parsed.media_type == MARKDOWN
+        pages = _PageIndex(parsed.pages)
+        chunks: list[ChunkDraft] = []
+        for passage in self._passages(parsed, data):
+            text = data[passage.start : passage.end].decode()
+            position, byte = 0, passage.start
+            for offset, end in self._pieces(text, is_markdown):
+                piece = text[offset:end]
+                byte += len(text[position:offset].encode())
+                position = offset
+                length = len(piece.encode())
+                first, last = pages.find(byte, byte + length)
+                chunks.append(
+                    ChunkDraft(
+                        text=piece,
+                        start=byte,
+                        end=byte + length,
+                        token_count=_tokens(len(piece), length),
+                        page_first=first,
+                        page_last=last,
+                        heading_path=passage.heading_path,
+                    )
+                )
+        return chunks
+
+    def _passages(self, parsed: ParsedText, data: bytes) -> list[Passage]:
+        headings = [replace(mark, start=_boundary(data, mark.start)) for mark in parsed.headings]
+        return pack_sections(headings, len(data), _Ranges(data), limit=self._max_tokens)
+
+    def _pieces(self, text: str, is_markdown: bool) -> list[tuple[int, int]]:
+        """Return the ranges of characters that become chunks."""
+        whole = _without_blanks(text, 0, len(text))
+        if estimate_tokens(text[slice(*whole)]) <= self._max_tokens:
+            return [whole] if whole[0] < whole[1] else []
+        pieces: list[tuple[int, int]] = []
+        for splitters in self._splitters:
+            pieces = self._joined(text, self._split(text, splitters.choose(is_markdown)))
+            if all(estimate_tokens(text[start:end]) >= self._tiny for start, end in pieces):
+                break
+        return pieces
+
+    def _split(self, text: str, splitter: Splitter) -> Iterator[tuple[int, int]]:
+        for start, window in _windows(text, self._window):
+            for offset, piece in splitter.chunk_indices(window):
+                first, last = _without_blanks(text, start + offset, start + offset + len(piece))
+                if first < last:
+                    yield first, last
+
+    def _joined(self, text: str, pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Join tiny pieces to what precedes them, or to what follows, where the limit allows it."""
+        joined: list[tuple[int, int]] = []
+        was_tiny = False
+        for start, end in pieces:
+            is_tiny = estimate_tokens(text[start:end]) < self._tiny
+            first = joined[-1][0] if joined else start
+            if (
+                joined
+                and (is_tiny or was_tiny)
+                and estimate_tokens(text[first:end]) <= self._max_tokens
+            ):
+                joined[-1] = (first, end)
+                is_tiny = estimate_tokens(text[first:end]) < self._tiny
+            else:
+                joined.append((start, end))
+            was_tiny = is_tiny
+        return joined
+
+
+class _Ranges:
+    """What `pack_sections` asks about the text."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def measure(self, start: int, end: int) -> int:
+        return estimate_tokens(self._data[start:end].decode())
+
+    def is_bare(self, start: int, end: int) -> bool:
+        if end - start > LONGEST_BARE_HEADING_BYTES:
+            return False
+        lines = self._data[start:end].strip().split(b"\n")
+        return len(lines) < 2 or (len(lines) == 2 and not lines[1].strip(b"=- "))
+
+    def is_blank(self, start: int, end: int) -> bool:
+        return not self._data[start:end].decode().strip()
+
+
+class _Splitters:
+    """One splitter for each kind of text, of the same limit."""
+
+    def __init__(self, limit: int, overlap: int) -> None:
+        self._text = TextSplitter.from_callback(estimate_tokens, limit, overlap)
+        self._markdown = MarkdownSplitter.from_callback(estimate_tokens, limit, overlap)
+
+    def choose(self, is_markdown: bool) -> Splitter:
+        return self._markdown if is_markdown else self._text
+
+
+def _without_blanks(text: str, start: int, end: int) -> tuple[int, int]:
+    """Narrow a range of characters to what stands between white space; empty when all of it is."""
+    part = text[start:end]
+    first = start + len(part) - len(part.lstrip())
+    return first, first + len(part.strip())
+
+
+def _boundary(data: bytes, offset: int) -> int:
+    """The start of the character that byte `offset` belongs to."""
+    while 0 < offset < len(data) and data[offset] & 0xC0 == 0x80:
+        offset -= 1
+    return offset
+
+
+def _windows(text: str, size: int) -> Iterator[tuple[int, str]]:
+    """Cut `text` into pieces of at most `size`, after a blank line, a line or a word if possible."""
+    start = 0
+    while len(text) - start > size:
+        end = start + size
+        for separator in ("\n\n", "\n", " "):
+            found = text.rfind(separator, start + size // 2, end)
+            if found != -1:
+                end = found + len(separator)
+                break
+        yield start, text[start:end]
+        start = end
+    yield start, text[start:]
+
+
+class _PageIndex:
+    """Finds the pages of a range of bytes."""
+
+    def __init__(self, pages: Sequence[PageSpan]) -> None:
+        filled = [page for page in pages if page.end > page.start]
+        self._numbers = [page.number for page in filled]
+        self._starts = [page.start for page in filled]
+        self._ends = [page.end for page in filled]
+
+    def find(self, start: int, end: int) -> tuple[int, int]:
+        """Return the first and the last page's number, or zeros when there are no pages."""
+        if not self._numbers:
+            return 0, 0
+        first = min(bisect_right(self._ends, start), len(self._numbers) - 1)
+        last = max(bisect_left(self._starts, end) - 1, first)
+        return self._numbers[first], self._numbers[last]

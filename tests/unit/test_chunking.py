@@ -1,0 +1,196 @@
+"""Passages cut from texts: their spans, sizes, pages and headings."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minirag.adapters.chunking import StructuredChunker, estimate_tokens
+from minirag.domain.chunks import HeadingMark, PageSpan, ParsedText
+from minirag.services.ports.files import ChunkDraft
+
+LIMIT = 64
+SENTENCE = "The quick brown fox jumps over the lazy dog again. "
+
+
+def _text(*blocks: tuple[int, str] | str) -> ParsedText:
+    """A text of headings, as (level, title), and paragraphs."""
+    text = ""
+    headings = []
+    for block in blocks:
+        if isinstance(block, tuple):
+            headings.append(HeadingMark(block[0], block[1], len(text.encode())))
+            text += f"{block[1]}\n\n"
+        else:
+            text += f"{block}\n\n"
+    return ParsedText(text, "text/html", headings=tuple(headings))
+
+
+def _chunk(parsed: ParsedText, limit: int = LIMIT, overlap: int = 0) -> list[ChunkDraft]:
+    return StructuredChunker(limit, overlap).chunk(parsed)
+
+
+@st.composite
+def _parsed_texts(draw: st.DrawFn) -> ParsedText:
+    """Any text with any headings and pages whose spans are in order."""
+    letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")
+    words = st.one_of(
+        st.text(letters, max_size=40),
+        st.sampled_from(
+            ["\n", "\n\n", " ", "知识库", "e\u0301" * 9, "👩‍👩‍👧", "# x\n", "```\n", "- a\n"]
+        ),
+        st.text(st.sampled_from("ab. \n"), max_size=200),
+    )
+    text = "".join(draw(st.lists(words, max_size=60)))
+    length = len(text.encode())
+    places = st.lists(st.integers(0, length), max_size=12).map(sorted)
+    headings = tuple(
+        HeadingMark(draw(st.integers(1, 6)), f"h{number}", start)
+        for number, start in enumerate(draw(places))
+    )
+    cuts = [0, *draw(places), length]
+    pages = tuple(
+        PageSpan(number, start, end) for number, (start, end) in enumerate(pairwise(cuts), start=1)
+    )
+    media_type = draw(st.sampled_from(["text/markdown", "text/plain"]))
+    return ParsedText(text, media_type, draw(st.sampled_from([pages, ()])), headings)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_parsed_texts(), st.integers(16, 80))
+def test_chunks_are_exact_ordered_and_complete(parsed: ParsedText, limit: int) -> None:
+    data = parsed.text.encode()
+    chunks = _chunk(parsed, limit)
+
+    position = 0
+    for chunk in chunks:
+        assert data[chunk.start : chunk.end].decode() == chunk.text
+        assert chunk.text.strip() == chunk.text != ""
+        assert chunk.token_count == estimate_tokens(chunk.text) <= limit
+        assert not data[position : chunk.start].decode().strip(), "text was left out"
+        assert position <= chunk.start
+        position = chunk.end
+    assert not data[position:].decode().strip()
+    assert chunks == _chunk(parsed, limit)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_parsed_texts(), st.integers(16, 80), st.integers(0, 15))
+def test_overlapping_chunks_leave_nothing_out(parsed: ParsedText, limit: int, overlap: int) -> None:
+    data = parsed.text.encode()
+    chunks = _chunk(parsed, limit, overlap)
+
+    reached = 0
+    for before, chunk in zip([None, *chunks], chunks, strict=False):
+        assert data[chunk.start : chunk.end].decode() == chunk.text
+        assert chunk.token_count <= limit
+        assert before is None or (before.start < chunk.start and before.end < chunk.end)
+        if chunk.start > reached:
+            assert not data[reached : chunk.start].decode().strip()
+        reached = max(reached, chunk.end)
+    assert not data[reached:].decode().strip()
+
+
+@settings(max_examples=200, deadline=None)
+@given(_parsed_texts())
+def test_pages_are_those_that_a_chunk_touches(parsed: ParsedText) -> None:
+    for chunk in _chunk(parsed):
+        touched = [
+            page.number
+            for page in parsed.pages
+            if page.start < chunk.end and chunk.start < page.end
+        ]
+        expected = (touched[0], touched[-1]) if parsed.pages else (0, 0)
+        assert (chunk.page_first, chunk.page_last) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(_parsed_texts())
+def test_heading_paths_are_made_of_the_headings_above(parsed: ParsedText) -> None:
+    """A chunk's path is a chain of headings, none of which begins after the chunk does."""
+    starts = {heading.title: heading.start for heading in parsed.headings}
+    levels = {heading.title: heading.level for heading in parsed.headings}
+    for chunk in _chunk(parsed):
+        path = chunk.heading_path
+        assert all(levels[a] < levels[b] for a, b in pairwise(path))
+        assert all(starts[title] < chunk.end for title in path)
+
+
+@given(st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF), min_size=1))
+def test_a_chinese_character_is_a_token(text: str) -> None:
+    assert estimate_tokens(text) == len(text)
+
+
+def test_outermost_sections_do_not_share_a_chunk() -> None:
+    chunks = _chunk(_text((1, "Guide"), (2, "Install"), SENTENCE * 2, (2, "Remove"), SENTENCE * 2))
+
+    assert [chunk.heading_path for chunk in chunks] == [("Guide", "Install"), ("Guide", "Remove")]
+    assert chunks[0].text.startswith("Guide\n\nInstall")
+
+
+def test_tiny_outermost_sections_do_share_one() -> None:
+    chunks = _chunk(_text(*[(1, f"T{number}") for number in range(4)], "a", (1, "U"), "b"))
+    assert len(chunks) == 1
+
+
+def test_subsections_that_fit_share_a_chunk_under_their_parent() -> None:
+    chunks = _chunk(
+        _text(
+            (1, "A"),
+            *[part for title in ("One", "Two") for part in ((2, title), SENTENCE)],
+            (1, "B"),
+            SENTENCE * 3,
+        )
+    )
+    assert [chunk.heading_path for chunk in chunks] == [("A",), ("B",)]
+
+
+def test_a_heading_is_no_chunk_of_its_own() -> None:
+    chunks = _chunk(
+        _text((1, "Guide"), (2, "Install"), (3, "Linux"), SENTENCE * 40, (1, "End"), "x")
+    )
+
+    assert chunks[0].text.startswith("Guide\n\nInstall\n\nLinux\n\nThe quick")
+    assert all(chunk.heading_path == ("Guide", "Install", "Linux") for chunk in chunks[:-1])
+    assert min(chunk.token_count for chunk in chunks[:-1]) >= LIMIT // 8
+
+
+def test_long_sections_are_cut_at_sentences_and_paragraphs() -> None:
+    chunks = _chunk(_text(SENTENCE * 30, SENTENCE * 30))
+    assert len(chunks) > 5
+    assert all(chunk.text.endswith("again.") for chunk in chunks)
+
+
+def test_overlap_repeats_the_end_of_the_chunk_before() -> None:
+    chunks = _chunk(_text(SENTENCE * 30), overlap=20)
+    assert all(a.end > b.start for a, b in pairwise(chunks))
+
+
+@pytest.mark.parametrize("text", ["", " \n\t\n", "\u00a0\u2028"])
+def test_blank_text_has_no_chunks(text: str) -> None:
+    assert _chunk(ParsedText(text, "text/plain")) == []
+
+
+@pytest.mark.parametrize(("limit", "overlap"), [(64, 64), (64, -1)])
+def test_a_senseless_overlap_is_refused(limit: int, overlap: int) -> None:
+    with pytest.raises(ValueError, match="overlap_tokens"):
+        StructuredChunker(limit, overlap)
+
+
+@pytest.mark.parametrize("unit", ["a", " x", "a\n", "知识库检索。", "# a\n", f"{SENTENCE}\n\n"])
+def test_text_of_any_shape_takes_time_in_proportion(unit: str) -> None:
+    """2 MB within a generous 10 s (it takes 0.5 s); one that grew with the square would take minutes."""
+    text = unit * (2_000_000 // len(unit.encode()))
+    headings = tuple(
+        HeadingMark(1, "a", start) for start in range(0, len(text) if unit == "# a\n" else 0, 4)
+    )
+    began = time.process_time()
+
+    chunks = _chunk(ParsedText(text, "text/markdown", headings=headings), limit=320)
+
+    assert time.process_time() - began < 10
+    assert sum(chunk.end - chunk.start for chunk in chunks) > len(text.encode()) * 0.4
