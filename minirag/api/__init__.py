@@ -1,0 +1,1 @@
+"""The gRPC API: servicers, interceptors, and the mapping between protobuf and the domain."""

@@ -1,0 +1,1 @@
+"""What happens around every call: correlation, credentials, errors, the access log, draining."""

@@ -1,0 +1,196 @@
+"""The one interceptor, around every call of every kind.
+
+It works in two places. Before the request is read: correlation id, credential, method table, draining;
+who is refused here sends its request in vain. Around the handler: parsing, errors, the access log. One
+object does it all, since each interceptor costs every call a pass through the event loop's machinery; what
+is done is told apart by module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol, TypeAlias
+
+import grpc.aio
+import structlog
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no stubs
+from structlog.contextvars import bind_contextvars
+
+from minirag.api.calls import CURRENT_CALL, Call, ServicerContext
+from minirag.api.error_status import describe_unknown_method
+from minirag.api.interceptors.credentials import read_authorization
+from minirag.api.interceptors.failures import (
+    CODES,
+    SHUTTING_DOWN,
+    abort_with,
+    departure_code,
+    describe_failure,
+    is_departure,
+)
+from minirag.api.interceptors.parsing import checked_parser, parse_each
+from minirag.api.interceptors.running_calls import RunningCalls
+from minirag.api.method_table import METHOD_TABLE, Rule, is_open
+from minirag.domain.access import Principal, TenantContext
+from minirag.domain.ids import IdKind, encode_id
+
+log = structlog.get_logger()
+
+# gRPC's classes are generic in their stubs only, hence the quotes.
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
+Behavior = Callable[[Any, ServicerContext], Awaitable[Any]]
+
+MAX_METHOD = 100
+
+
+class CredentialChecker(Protocol):
+    async def authenticate(self, authorization: str | None) -> Principal: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How calls of one method are served. `rule` is None for open methods."""
+
+    rule: Rule | None
+    handler: Handler
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # see `Handler`
+    """Checks, wraps and logs calls; see the module."""
+
+    def __init__(self, authenticator: CredentialChecker) -> None:
+        self._authenticator = authenticator
+        self._plans: dict[str, _Plan] = {}
+        self._is_draining = False
+        self.running = RunningCalls()
+
+    def refuse_new_calls(self) -> None:
+        """Answer every new call but health checks with UNAVAILABLE from now on."""
+        self._is_draining = True
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler:
+        method = handler_call_details.method
+        plan = self._plans.get(method)
+        if plan is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return self._refuse(Call(method[:MAX_METHOD]), describe_unknown_method(method))
+            plan = self._plans[method] = self._make_plan(method, handler)
+        call = Call(method)
+        CURRENT_CALL.set(call)
+        if plan.rule is None:
+            return plan.handler
+        bind_contextvars(method=method, correlation_id=call.correlation_id)
+        try:
+            if self._is_draining:
+                raise SHUTTING_DOWN
+            authorization = read_authorization(handler_call_details.invocation_metadata)
+            call.principal = await self._authenticator.authenticate(authorization)
+            if isinstance(call.principal, TenantContext):
+                bind_contextvars(tenant_id=encode_id(IdKind.TENANT, call.principal.tenant_id))
+            plan.rule.admit(call.principal)
+        except Exception as error:  # whatever it is, it is answered and logged
+            return self._refuse(call, describe_failure(call, error))
+        return plan.handler
+
+    def _refuse(self, call: Call, status: Status) -> Handler:
+        """Return a handler that answers at once. Of the four kinds, this one reads no request first."""
+
+        async def refuse(_: object, context: ServicerContext) -> None:
+            _log_call(call, CODES[status.code].name)
+            await abort_with(context, status)
+
+        return grpc.stream_unary_rpc_method_handler(refuse)
+
+    def _make_plan(self, method: str, handler: Handler) -> _Plan:
+        rule = None if is_open(method) else METHOD_TABLE[method]
+        behavior = _bind_parser(handler)
+        # Without a rule it is a health watch or reflection, which last as long as the client likes.
+        is_endless = rule is None or rule.is_endless
+
+        async def serve(request: Any, context: ServicerContext) -> Any:
+            call = CURRENT_CALL.get()
+            task = self.running.enter(is_endless=is_endless)
+            code = "OK"
+            try:
+                return await behavior(request, context)
+            except BaseException as error:  # what isn't to be answered is raised again
+                if isinstance(error, asyncio.CancelledError) and self.running.is_cut_off(task):
+                    task.uncancel()
+                    status = describe_failure(call, SHUTTING_DOWN)
+                elif is_departure(error):
+                    code = departure_code(context, error)
+                    raise
+                else:
+                    status = describe_failure(call, error)
+                code = CODES[status.code].name
+                await abort_with(context, status)
+            finally:
+                self.running.leave(task)
+                if rule is not None:
+                    _log_call(call, code)
+
+        return _Plan(rule, _like(handler, serve))
+
+
+def _log_call(call: Call, code: str) -> None:
+    # Method, correlation and tenant ids are bound to the context already.
+    log.info("call", code=code, duration_ms=round((perf_counter() - call.started) * 1000, 2))
+
+
+def _bind_parser(handler: Handler) -> Behavior:
+    """Return the handler's function as a coroutine function that takes the request's raw bytes."""
+    inner: Any = (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )
+    assert handler.request_deserializer is not None  # noqa: S101  # generated code names one
+    parse = checked_parser(handler.request_deserializer)
+    generates = inspect.isasyncgenfunction(inner)
+    if handler.request_streaming:
+        if generates:
+
+            async def stream_generated(parts: Any, context: ServicerContext) -> None:
+                async with aclosing(inner(parse_each(parts, parse), context)) as responses:
+                    async for response in responses:
+                        await context.write(response)
+
+            return stream_generated
+
+        async def stream(parts: Any, context: ServicerContext) -> Any:
+            return await inner(parse_each(parts, parse), context)
+
+        return stream
+
+    if generates:
+        raise TypeError("a handler of a stream must be a coroutine that writes to its context")
+
+    async def unary(raw: bytes, context: ServicerContext) -> Any:
+        return await inner(parse(raw), context)
+
+    return unary
+
+
+def _like(handler: Handler, serve: Behavior) -> Handler:
+    """Return a handler of the same kind, whose requests arrive as raw bytes."""
+    make: Any
+    if handler.request_streaming:
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
+    else:
+        make = (
+            grpc.unary_stream_rpc_method_handler
+            if handler.response_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+    made: Handler = make(serve, None, handler.response_serializer)
+    return made

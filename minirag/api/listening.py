@@ -1,0 +1,93 @@
+"""Where the server listens, and with which encryption."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+
+import grpc
+import grpc.aio
+
+from minirag.config import Settings, SettingsError
+
+
+def bind(server: grpc.aio.Server, settings: Settings) -> tuple[str, int]:
+    """Bind the server to the settings' address; return it as `host:port`, and the port.
+
+    Raises `SettingsError`, one line that names the setting to change.
+    """
+    credentials = _tls_credentials(settings)
+    if credentials is None and not settings.allow_plaintext and not is_loopback(settings.host):
+        raise SettingsError(
+            f"MINIRAG_HOST: {settings.host} can be reached from elsewhere, where keys must not travel"
+            " in plain text: set MINIRAG_TLS_CERTIFICATE_FILE and MINIRAG_TLS_KEY_FILE, or"
+            " MINIRAG_ALLOW_PLAINTEXT=true behind a proxy that encrypts"
+        )
+    wanted = format_address(settings.host, settings.port)
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(wanted)
+        else:
+            port = server.add_secure_port(wanted, credentials)
+    except RuntimeError:
+        raise SettingsError(_why_not(settings)) from None
+    return format_address(settings.host, port), port
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine can reach."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def format_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _tls_credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        missing = "CERTIFICATE" if certificate is None else "KEY"
+        raise SettingsError(
+            f"MINIRAG_TLS_{missing}_FILE: is missing: TLS needs the certificate and its key"
+        )
+    try:
+        pair = (key.read_bytes(), certificate.read_bytes())
+    except OSError as error:
+        name = "KEY" if error.filename == str(key) else "CERTIFICATE"
+        raise SettingsError(
+            f"MINIRAG_TLS_{name}_FILE: {error.strerror}: {error.filename}"
+        ) from None
+    return grpc.ssl_server_credentials([pair])
+
+
+def _why_not(settings: Settings) -> str:
+    """Say why an address couldn't be bound. gRPC doesn't tell, so a plain socket is asked."""
+    where = format_address(settings.host, settings.port)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except socket.gaierror:
+        return f"MINIRAG_HOST: {settings.host} isn't a known host name or address"
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"MINIRAG_PORT: {where} is in use: stop the other server, or choose another port"
+        if error.errno == errno.EADDRNOTAVAIL:
+            return f"MINIRAG_HOST: {settings.host} isn't an address of this machine"
+        return f"MINIRAG_PORT: can't listen on {where}: {os.strerror(error.errno or 0)}"
+    if settings.tls_certificate_file is not None:
+        return "MINIRAG_TLS_CERTIFICATE_FILE: the certificate and its key can't be used together"
+    return f"MINIRAG_PORT: can't listen on {where}"

@@ -1,0 +1,22 @@
+"""Collections."""
+
+from __future__ import annotations
+
+from minirag_sdk.v1 import document_service_pb2 as pb
+
+from minirag.api.etags import encode_etag
+from minirag.domain.documents import Collection
+from minirag.domain.ids import IdKind, encode_id
+
+
+def encode_collection(collection: Collection) -> pb.Collection:
+    return pb.Collection(
+        id=encode_id(IdKind.COLLECTION, collection.id),
+        display_name=collection.display_name,
+        description=collection.description,
+        embedding_model=collection.embedding_model,
+        document_count=collection.document_count,
+        create_time=collection.create_time,
+        update_time=collection.update_time,
+        etag=encode_etag(collection.id, collection.revision),
+    )

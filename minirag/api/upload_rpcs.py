@@ -1,0 +1,89 @@
+"""Taking documents in: the unary and the streaming part of DocumentService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+
+from minirag_sdk.v1 import document_service_pb2 as pb
+
+from minirag.api.calls import ServicerContext, current_call, current_tenant
+from minirag.api.mapping.documents import encode_document
+from minirag.api.mapping.metadata import decode_metadata
+from minirag.api.request_keys import request_key
+from minirag.api.uploads import UploadStream
+from minirag.api.validation import RequestCheck
+from minirag.domain.ids import IdKind
+from minirag.services.documents import DocumentService, NewDocument
+
+MAX_NAME = 500
+TEXT_MEDIA_TYPE = "text/plain"
+
+
+class UploadRpcs:
+    _documents: DocumentService
+    _max_document_bytes: int
+
+    async def CreateDocument(
+        self, request: pb.CreateDocumentRequest, context: ServicerContext
+    ) -> pb.CreateDocumentResponse:
+        content, media_type = b"", ""
+        with RequestCheck() as check:
+            new = _read_description(check, "", request)
+            if request.WhichOneof("content") == "text":
+                check.plain("text", request.text)
+                content, media_type = request.text.encode(), TEXT_MEDIA_TYPE
+            else:
+                content = request.data
+            if not content:
+                field = request.WhichOneof("content") or "content"
+                check.refuse(field, "is required and must not be empty: send text or data")
+            request_id = check.request_id("request_id", request.request_id)
+        document = await self._documents.upload(
+            current_tenant(),
+            replace(new, declared_media_type=media_type, byte_size=len(content)),
+            _once(content),
+            request=request_key(current_call().method, request, request_id),
+        )
+        return pb.CreateDocumentResponse(document=encode_document(document))
+
+    async def UploadDocument(
+        self, request_iterator: AsyncIterator[pb.UploadDocumentRequest], context: ServicerContext
+    ) -> pb.UploadDocumentResponse:
+        stream = UploadStream(request_iterator, context, max_bytes=self._max_document_bytes)
+        header = await stream.read_header()
+        with RequestCheck() as check:
+            new = _read_description(check, "header.", header)
+            if header.byte_size < 0:
+                check.refuse("header.byte_size", "must not be negative: leave it out if unknown")
+            sha256 = check.sha256("header.sha256", header.sha256)
+            request_id = check.request_id("header.request_id", header.request_id)
+        stream.check_size(header.byte_size)
+        async with aclosing(stream.read_content()) as content:
+            document = await self._documents.upload(
+                current_tenant(),
+                replace(new, byte_size=header.byte_size or None, sha256=sha256),
+                content,
+                request=request_key(current_call().method, header, request_id),
+            )
+        return pb.UploadDocumentResponse(document=encode_document(document))
+
+
+def _read_description(
+    check: RequestCheck,
+    path: str,
+    request: pb.CreateDocumentRequest | pb.UploadDocumentHeader,
+) -> NewDocument:
+    """Read what both kinds of upload say about the document."""
+    return NewDocument(
+        collection_id=check.id(path + "collection_id", IdKind.COLLECTION, request.collection_id),
+        display_name=check.text(path + "display_name", request.display_name, longest=MAX_NAME),
+        external_id=check.text(path + "external_id", request.external_id, longest=MAX_NAME),
+        metadata=decode_metadata(check, path + "metadata", request.metadata),
+        file_name=check.text(path + "file_name", request.file_name, longest=MAX_NAME),
+    )
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

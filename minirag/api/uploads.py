@@ -1,0 +1,71 @@
+"""Reading an upload stream: one header, then data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from minirag_sdk.v1 import document_service_pb2 as pb
+
+from minirag.api.calls import ServicerContext
+from minirag.errors import InvalidRequest, LimitExceeded
+
+
+class UploadStream:
+    """The parts of one upload, checked as they come."""
+
+    def __init__(
+        self,
+        parts: AsyncIterator[pb.UploadDocumentRequest],
+        context: ServicerContext,
+        *,
+        max_bytes: int,
+    ) -> None:
+        self._parts = parts
+        self._context = context
+        self._max_bytes = max_bytes
+
+    async def read_header(self) -> pb.UploadDocumentHeader:
+        """Return the header, which must come first."""
+        first = await anext(self._parts, None)
+        kind = None if first is None else first.WhichOneof("part")
+        if first is None:
+            raise InvalidRequest.field("header", "the stream is empty: send a header, then data")
+        if kind is None:
+            raise _neither()
+        if kind == "data":
+            raise InvalidRequest.field("header", "must come before any data: send it first")
+        return first.header
+
+    async def read_content(self) -> AsyncGenerator[bytes, None]:
+        """Yield the data. Raises as soon as it is over the limit, or isn't what was asked for."""
+        total = 0
+        async for part in self._parts:
+            kind = part.WhichOneof("part")
+            if kind is None:
+                raise _neither()
+            if kind == "header":
+                raise InvalidRequest.field(
+                    "header", "came twice: send it in the first message only"
+                )
+            total += len(part.data)
+            self.check_size(total)
+            if part.data:
+                yield part.data
+        # gRPC tells the end of a cancelled stream in the same way as that of a whole one, and cancels
+        # this task a moment later. Sending fails on a cancelled call: what was cut off isn't kept.
+        await self._context.send_initial_metadata(())
+        if total == 0:
+            raise InvalidRequest.field("data", "the content is empty: send at least one byte")
+
+    def check_size(self, byte_size: int) -> None:
+        """Raise `LimitExceeded` for a size over the limit."""
+        if byte_size > self._max_bytes:
+            raise LimitExceeded(
+                f"the document is larger than the server's limit of {self._max_bytes} bytes: split"
+                " it, or ask the operator to raise MINIRAG_MAX_DOCUMENT_BYTES",
+                subject="document.bytes",
+            )
+
+
+def _neither() -> InvalidRequest:
+    return InvalidRequest.field("part", "is required: a header or data")

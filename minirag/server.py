@@ -1,0 +1,258 @@
+"""The gRPC server: services, health, reflection, limits, and an end without broken answers."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
+from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
+from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
+
+from minirag.api.chat_servicer import ChatServicer
+from minirag.api.document_servicer import DocumentServicer
+from minirag.api.health import NEEDS, HealthMonitor, Ping
+from minirag.api.interceptors.call_interceptor import CallInterceptor, CredentialChecker
+from minirag.api.listening import bind
+from minirag.api.tenant_servicer import TenantServicer
+from minirag.config import MEBIBYTE, Settings, SettingsError
+from minirag.errors import MiniRagError
+from minirag.logs import configure_logging
+from minirag.migrations.check import check_schema
+from minirag.services.answering import AnsweringService
+from minirag.services.api_keys import ApiKeyService
+from minirag.services.assistants import AssistantService
+from minirag.services.collections import CollectionService
+from minirag.services.conversations import ConversationService
+from minirag.services.documents import DocumentService
+from minirag.services.retrieval import Retriever
+from minirag.services.tenants import TenantService
+from minirag.services.watching import DocumentWatcher
+
+log = structlog.get_logger()
+
+MAX_METADATA_BYTES = 16 * 1024
+MAX_RESPONSE_BYTES = 64 * MEBIBYTE
+CUT_OFF_SECONDS = 5.0
+"""How long calls that were cut off may take to say so and clean up."""
+
+
+class ServerParts(Protocol):
+    """What the server takes from the container."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def authenticator(self) -> CredentialChecker: ...
+    @property
+    def tenants(self) -> TenantService: ...
+    @property
+    def api_keys(self) -> ApiKeyService: ...
+    @property
+    def collections(self) -> CollectionService: ...
+    @property
+    def documents(self) -> DocumentService: ...
+    @property
+    def watcher(self) -> DocumentWatcher: ...
+    @property
+    def retriever(self) -> Retriever: ...
+    @property
+    def assistants(self) -> AssistantService: ...
+    @property
+    def conversations(self) -> ConversationService: ...
+    @property
+    def answers(self) -> AnsweringService: ...
+    @property
+    def pings(self) -> Mapping[str, Ping]: ...
+
+
+class ServerContainer(ServerParts, Protocol):
+    """The parts with their pools and clients, wired on the running loop."""
+
+    def start_background(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+OpenContainer = Callable[[Settings], Awaitable[ServerContainer]]
+
+
+class RagServer:
+    """Serves the contract from a container, which it neither opens nor closes."""
+
+    def __init__(self, container: ServerParts) -> None:
+        self._settings = container.settings
+        self._interceptor = CallInterceptor(container.authenticator)
+        self._health = HealthMonitor(container.pings)
+        self._server = grpc.aio.server(
+            interceptors=[self._interceptor], options=server_options(container.settings)
+        )
+        self._register(container)
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Bind, serve, and return the port.
+
+        Raises `SettingsError`, one line, when it can't listen there: the port is in use, the address
+        isn't this machine's, plaintext isn't allowed on it, or the TLS files can't be used.
+        """
+        address, port = bind(self._server, self._settings)
+        await self._health.start()
+        await self._server.start()
+        is_encrypted = self._settings.tls_certificate_file is not None
+        log.info("serving", address=address, tls=is_encrypted)
+        return port
+
+    async def stop(self) -> None:
+        """Drain and stop; calling it again waits for the same end.
+
+        Health says NOT_SERVING; after `drain_delay`, when load balancers have seen it, new calls are
+        refused with UNAVAILABLE and endless streams (watches) are ended; running calls have
+        `shutdown_grace`, what still runs then is ended with UNAVAILABLE. The container stays open.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._drain())
+        await asyncio.shield(self._stopping)
+
+    async def _drain(self) -> None:
+        running = self._interceptor.running
+        log.info("draining", running_calls=len(running))
+        await self._health.drain()
+        await asyncio.sleep(self._settings.drain_delay)
+        self._interceptor.refuse_new_calls()
+        running.cut_off(only_endless=True)
+        grace = self._settings.shutdown_grace
+        stopping = asyncio.ensure_future(self._server.stop(grace + CUT_OFF_SECONDS))
+        # gRPC would end what is left without a word; this way each call still gets its status.
+        _, late = await asyncio.wait([stopping], timeout=grace)
+        if late and (count := running.cut_off(only_endless=False)):
+            log.warning("calls_cut_off", calls=count, grace_seconds=grace)
+        await stopping
+        log.info("stopped")
+
+    def _register(self, container: ServerParts) -> None:
+        settings, server = container.settings, self._server
+        tenant_grpc.add_TenantServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+            TenantServicer(container.tenants, container.api_keys), server
+        )
+        document_grpc.add_DocumentServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+            DocumentServicer(
+                container.collections,
+                container.documents,
+                container.watcher,
+                container.retriever,
+                max_document_bytes=settings.max_document_bytes,
+            ),
+            server,
+        )
+        chat_grpc.add_ChatServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+            ChatServicer(container.assistants, container.conversations, container.answers), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
+        if settings.reflection:
+            names = [*filter(None, NEEDS), health.SERVICE_NAME, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, server)
+
+
+class Signals:
+    """SIGTERM and SIGINT as an event. The second one ends the process at once."""
+
+    NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self._stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in self.NUMBERS:
+            loop.add_signal_handler(number, self._stop, number)
+
+    async def wait(self) -> None:
+        await self._stopping.wait()
+
+    def _stop(self, received: signal.Signals) -> None:
+        log.info("signal_received", signal=received.name)
+        self._stopping.set()
+        self.close()
+
+    def close(self) -> None:
+        """Give the signals back their default action."""
+        loop = asyncio.get_running_loop()
+        for number in self.NUMBERS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+
+def run_server(settings: Settings, open_container: OpenContainer | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and return the exit code.
+
+    0 after a drain; 2 for a setting that can't work and 1 for a dependency that isn't there or as it
+    should be, each told in one line on standard error. `open_container` is `build_container` unless
+    another is given.
+    """
+    configure_logging(settings)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, open_container))
+    except SettingsError as error:
+        print(f"minirag serve: {error}", file=sys.stderr)
+        return 2
+    except MiniRagError as error:
+        print(f"minirag serve: {error.message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, open_container: OpenContainer | None) -> None:
+    signals = Signals()
+    if open_container is None:
+        # Here and not above: a server in a test, or in a node, comes without the adapters' libraries.
+        from minirag.bootstrap import build_container  # noqa: PLC0415
+
+        open_container = build_container
+    if settings.database_url is not None:
+        await check_schema(settings.database_url.get_secret_value())
+    container = await open_container(settings)
+    try:
+        server = RagServer(container)
+        await server.start()
+        container.start_background()
+        await signals.wait()
+        await server.stop()
+    finally:
+        await container.close()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415  # not on every platform
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def server_options(settings: Settings) -> list[tuple[str, int]]:
+    """Return gRPC's channel arguments, each set on purpose."""
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        # By default a second server binds the same port without a word and takes half the calls.
+        ("grpc.so_reuseport", 0),
+        # Clients that vanished without closing are found, and their answers cancelled, in 80 s.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        # A client that pings while a slow model is silent does no harm: the default would close its
+        # connection as `too_many_pings` at the third ping within five minutes.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+        ("grpc.http2.max_ping_strikes", 10),
+    ]

@@ -1,0 +1,88 @@
+"""The method table against the contract itself."""
+
+from __future__ import annotations
+
+import pytest
+from minirag_sdk.v1 import chat_service_pb2, document_service_pb2, tenant_service_pb2
+
+from minirag.api.chat_servicer import ChatServicer
+from minirag.api.document_servicer import DocumentServicer
+from minirag.api.method_table import METHOD_TABLE, Caller, Rule, is_open
+from minirag.api.tenant_servicer import TenantServicer
+from minirag.domain.access import PlatformContext, TenantContext
+from minirag.domain.ids import new_id
+from minirag.domain.tenants import Scope
+from minirag.errors import PermissionDenied
+
+SERVICERS = {
+    "minirag.v1.TenantService": TenantServicer,
+    "minirag.v1.DocumentService": DocumentServicer,
+    "minirag.v1.ChatService": ChatServicer,
+}
+SERVICES = [
+    service
+    for module in (tenant_service_pb2, document_service_pb2, chat_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+]
+METHODS = {
+    f"/{service.full_name}/{method.name}": method
+    for service in SERVICES
+    for method in service.methods
+}
+
+
+def test_every_rpc_has_a_rule_and_every_rule_an_rpc() -> None:
+    assert set(METHOD_TABLE) == set(METHODS)
+
+
+def test_every_rpc_is_implemented() -> None:
+    for service in SERVICES:
+        servicer = SERVICERS[service.full_name]
+        for method in service.methods:
+            owner = next(one for one in servicer.__mro__ if method.name in vars(one))
+            assert owner.__module__.startswith("minirag.api."), method.full_name
+
+
+def test_only_streams_are_endless() -> None:
+    for name, rule in METHOD_TABLE.items():
+        assert not rule.is_endless or METHODS[name].server_streaming
+
+
+def test_scoped_rules_have_a_scope_and_the_others_none() -> None:
+    for name, rule in METHOD_TABLE.items():
+        assert (rule.scope is not None) == (rule.caller in (Caller.TENANT, Caller.EITHER)), name
+
+
+def test_only_health_and_reflection_are_open() -> None:
+    assert is_open("/grpc.health.v1.Health/Check")
+    assert is_open("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+    assert not any(is_open(name) for name in METHOD_TABLE)
+    assert not is_open("/grpc.health.v1.Health2/Check")
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+def test_a_tenant_needs_the_very_scope(scope: Scope) -> None:
+    rule = Rule(Caller.TENANT, scope)
+    others = frozenset(Scope) - {scope}
+
+    rule.admit(TenantContext(new_id(), scopes=frozenset({scope})))
+    with pytest.raises(PermissionDenied) as caught:
+        rule.admit(TenantContext(new_id(), scopes=others))
+
+    assert caught.value.reason == "SCOPE_MISSING"
+    assert caught.value.metadata == {"scope": scope.value}
+
+
+def test_each_kind_of_principal_is_kept_to_its_calls() -> None:
+    tenant, platform = TenantContext(new_id()), PlatformContext()
+
+    with pytest.raises(PermissionDenied) as tenant_refused:
+        Rule(Caller.PLATFORM).admit(tenant)
+    with pytest.raises(PermissionDenied) as platform_refused:
+        Rule(Caller.TENANT, Scope.READ).admit(platform)
+    for caller in (Caller.ANY, Caller.EITHER):
+        Rule(caller, Scope.MANAGE).admit(platform)
+        Rule(caller, Scope.MANAGE).admit(tenant)
+
+    assert tenant_refused.value.reason == "PLATFORM_KEY_REQUIRED"
+    assert platform_refused.value.reason == "TENANT_KEY_REQUIRED"
