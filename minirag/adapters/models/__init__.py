@@ -1,0 +1,1 @@
+"""Language models behind the ports of `minirag.services.ports.models`."""

@@ -1,0 +1,160 @@
+"""What goes wrong at a provider, told as our errors: what is the case, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import math
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from minirag.errors import (
+    ProviderError,
+    ProviderRejected,
+    ProviderThrottled,
+    ProviderUnavailable,
+)
+
+log = structlog.get_logger(__name__)
+
+_LOGGED_CHARACTERS = 300
+_UNREACHABLE = "The model provider can't be reached or broke off its answer; try again shortly"
+
+
+class BrokenStreamError(Exception):
+    """The provider's stream ended before its answer did, or told of a failure in mid-stream."""
+
+    def __init__(self, message: str, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+
+
+def translate_failure(error: Exception, *, model: str, secret: str | None) -> ProviderError:
+    """Turn what LiteLLM, its HTTP client or a stream raised into one of our errors.
+
+    The provider's own words go to the log, without the key, and never into the message: real
+    providers quote keys, prompts and host names in them.
+    """
+    status = _status_of(error)
+    log.warning(
+        "provider.failed",
+        model=model,
+        status=status,
+        error=type(error).__name__,
+        detail=_redacted(error, secret),
+    )
+    retry_after = retry_after_seconds(_headers_of(error))
+    kind = type(error).__name__
+    if status == 429:
+        return ProviderThrottled(
+            f"The model provider limits the rate of calls to {model!r}; retry after the delay",
+            retry_after=retry_after,
+        )
+    if status == 401:
+        return ProviderRejected(
+            "The model provider refused the API key; the server's operator must set a valid one "
+            "in MINIRAG_MODEL_API_KEY or in the provider's own variable"
+        )
+    if status == 403:
+        return ProviderRejected(
+            f"The model provider doesn't let this server use {model!r}; choose another model, or "
+            "have the operator extend the key's permissions"
+        )
+    if status == 404 or _names_no_provider(error):
+        return unknown_model(model)
+    if kind == "ContextWindowExceededError":
+        return ProviderRejected(
+            f"The prompt is too long for {model!r}; retrieve fewer chunks, start a new "
+            "conversation, or choose a model with a larger context"
+        )
+    if kind == "ContentPolicyViolationError":
+        return ProviderRejected(
+            "The model provider's content policy refused the request; change the question"
+        )
+    if status is not None and 400 <= status < 500 and status != 408:
+        return ProviderRejected(
+            f"The model provider refused the request for {model!r} (HTTP {status}); check the "
+            "model's name and settings such as temperature and the length limit"
+        )
+    return ProviderUnavailable(_UNREACHABLE, retry_after=retry_after)
+
+
+def unknown_model(model: str) -> ProviderRejected:
+    return ProviderRejected(
+        f"The model {model[:100]!r} is unknown to the provider; choose one that it serves, as "
+        "`provider/name` (for example `openai/gpt-4o-mini`), or the built-in `extractive` for chat"
+    )
+
+
+def broken_off() -> ProviderUnavailable:
+    return ProviderUnavailable(_UNREACHABLE)
+
+
+def silent_for(seconds: float) -> ProviderUnavailable:
+    return ProviderUnavailable(
+        f"The model provider sent nothing for {seconds:g} s; try again, or choose a faster model"
+    )
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Read `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None when absent or odd."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None or value is None:
+        return seconds
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(date.timestamp() - time.time(), 0.0)
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _status_of(error: Exception) -> int | None:
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return 408
+    # LiteLLM wraps failures in mid-stream and gives them 500; the first cause knows better.
+    original = getattr(error, "original_exception", None)
+    for candidate in (original, error):
+        status = getattr(candidate, "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def _headers_of(error: Exception) -> Mapping[str, str]:
+    """The response's headers: LiteLLM keeps them beside a response that it makes up."""
+    for headers in (
+        getattr(error, "litellm_response_headers", None),
+        getattr(getattr(error, "response", None), "headers", None),
+    ):
+        if headers:
+            return {str(name).lower(): str(value) for name, value in headers.items()}
+    return {}
+
+
+def _names_no_provider(error: Exception) -> bool:
+    return "LLM Provider NOT provided" in str(error)
+
+
+def _redacted(error: Exception, secret: str | None) -> str:
+    text = str(error)
+    if secret:
+        text = text.replace(secret, "[key]")
+    try:
+        from litellm._logging import redact_secrets  # noqa: PLC0415  # loaded if it raised this
+    except ImportError:
+        return type(error).__name__
+    return str(redact_secrets(text))[:_LOGGED_CHARACTERS]
