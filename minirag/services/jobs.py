@@ -83,7 +83,7 @@ class JobRunner:
         except ProviderUnavailable as error:
             await self._retry(job, owner, error.message)
         except MiniRagError as error:
-            log.error("job_failed", job_id=str(job.id), kind=job.kind.value, error=error.message)
+            log.warning("job_failed", job_id=str(job.id), kind=job.kind.value, error=error.message)
             await self._bury(job, owner, error.message)
         except Exception as error:
             log.exception("job_crashed", job_id=str(job.id), kind=job.kind.value)
