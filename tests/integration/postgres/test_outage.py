@@ -37,7 +37,9 @@ async def test_outage_is_unavailable_and_what_was_committed_is_there_afterwards(
     kept = await add_collection(uow, tenant_id)
     await asyncio.gather(*(uow.ping() for _ in range(3)))
 
-    with pytest.raises(Unavailable) as in_the_middle:  # noqa: PT012  # it raises within, or at the end of, the transaction
+    with pytest.raises(
+        Unavailable
+    ) as in_the_middle:  # it raises within, or at the end of, the transaction
         async with uow.tenant(tenant_id) as unit:
             await unit.collections.add(make_collection(tenant_id))
             await asyncio.to_thread(own_server.stop)
@@ -61,7 +63,7 @@ async def test_outage_at_the_commit_is_unavailable(own_server: PostgresServer) -
     uow = PostgresUnitOfWorkFactory(own_server.app_url(), pool_size=1)
     tenant_id = await add_tenant(uow)
 
-    with pytest.raises(Unavailable):  # noqa: PT012  # it raises within, or at the end of, the transaction
+    with pytest.raises(Unavailable):  # it raises within, or at the end of, the transaction
         async with uow.tenant(tenant_id) as unit:
             await unit.collections.add(make_collection(tenant_id))
             await asyncio.to_thread(own_server.stop)

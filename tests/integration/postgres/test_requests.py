@@ -88,7 +88,7 @@ async def test_a_request_whose_transaction_failed_was_never_begun(
     uow: PostgresUnitOfWorkFactory, tenant_id: UUID
 ) -> None:
     request = make_request()
-    with pytest.raises(RuntimeError):  # noqa: PT012  # it raises within, or at the end of, the transaction
+    with pytest.raises(RuntimeError):  # it raises within, or at the end of, the transaction
         async with uow.tenant(tenant_id) as unit:
             await unit.requests.begin(request)
             await unit.requests.finish(request, b"lost")

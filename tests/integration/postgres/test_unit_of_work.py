@@ -9,9 +9,17 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from minirag.domain.retrieval import EmbeddingSpace
 from minirag.errors import AlreadyExists, Conflict, InvalidRequest, MiniRagError, Unavailable
+from minirag.repositories.postgres.engine import create_engine
+from minirag.repositories.postgres.transaction import (
+    PLATFORM_REACH,
+    credential_reach,
+    open_transaction,
+    tenant_reach,
+)
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from tests.integration.postgres.records import (
     add_collection,
@@ -24,7 +32,7 @@ from tests.integration.postgres.records import (
     make_request,
     make_tenant,
 )
-from tests.support.database import Database
+from tests.support.database import Database, run_sql
 
 
 @pytest.fixture
@@ -40,7 +48,7 @@ async def test_changes_are_undone_when_the_block_raises(
 ) -> None:
     collection = make_collection(tenant_id)
 
-    with pytest.raises(RuntimeError):  # noqa: PT012  # it raises within, or at the end of, the transaction
+    with pytest.raises(RuntimeError):  # it raises within, or at the end of, the transaction
         async with uow.tenant(tenant_id) as unit:
             await unit.collections.add(collection)
             raise RuntimeError
@@ -109,7 +117,9 @@ async def test_a_swallowed_failure_is_not_taken_for_a_commit(
     first = await add_collection(uow, tenant_id)
     second = await add_collection(uow, tenant_id)
 
-    with pytest.raises(MiniRagError, match="failed transaction"):  # noqa: PT012  # it raises within, or at the end of, the transaction
+    with pytest.raises(
+        MiniRagError, match="failed transaction"
+    ):  # it raises within, or at the end of, the transaction
         async with uow.tenant(tenant_id) as unit:
             await unit.collections.add(make_collection(tenant_id))
             with pytest.raises(AlreadyExists):
@@ -280,31 +290,50 @@ async def test_a_slow_statement_is_unavailable(database: Database, tenant_id: An
     await impatient.close()
 
 
-async def test_dropped_connections_are_replaced_without_a_word(
-    database: Database, owner: asyncpg.Connection
-) -> None:
-    """The server closed every pooled connection, as a restart does: nobody notices."""
-    uow = PostgresUnitOfWorkFactory(database.app_url, pool_size=3)
-    await asyncio.gather(*(uow.ping() for _ in range(3)))
-    admin = await asyncpg.connect(database.app_url)
-    await admin.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE usename = current_user AND datname = current_database()"
-        " AND pid <> pg_backend_pid()"
-    )
-    left = [1]
+CLOSE_ALL = (
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = current_user"
+    " AND datname = current_database() AND pid <> pg_backend_pid()"
+)
+"""Returns when the other connections of this role to this database have ended."""
 
-    async def count_left() -> None:
-        while left[0]:
-            left[0] = await owner.fetchval(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                " AND pid <> pg_backend_pid() AND pid <> $1",
-                admin.get_server_pid(),
-            )
 
-    await asyncio.wait_for(count_left(), 10)
+async def test_closed_connections_are_replaced_without_a_word(database: Database) -> None:
+    """The server closed every pooled connection, as a restart does, and the event loop has seen it."""
+    uow = PostgresUnitOfWorkFactory(database.app_url, pool_size=6)
+    await asyncio.gather(*(uow.ping() for _ in range(6)))
+    await asyncio.to_thread(run_sql, database.app_url, CLOSE_ALL)
 
-    await asyncio.gather(*(uow.ping() for _ in range(3)))
+    await uow.ping()
 
-    await admin.close()
     await uow.close()
+
+
+async def test_connections_that_die_at_the_moment_of_use_are_replaced_without_a_word(
+    database: Database,
+) -> None:
+    uow = PostgresUnitOfWorkFactory(database.app_url, pool_size=6)
+    await asyncio.gather(*(uow.ping() for _ in range(6)))
+    run_sql(database.app_url, CLOSE_ALL)  # blocks the event loop: nobody has noticed yet
+
+    await uow.ping()
+
+    await uow.close()
+
+
+async def test_a_reach_ends_with_its_transaction(database: Database, tenant_id: Any) -> None:
+    engine = create_engine(database.app_url, pool_size=1)
+    reaches = (tenant_reach(tenant_id), credential_reach(tenant_id), PLATFORM_REACH)
+    settings = [
+        f"current_setting('app.{name}', true)" for name in ("tenant_id", "key_id", "platform")
+    ]
+    look = text(f"SELECT {', '.join(settings)}")
+
+    seen = []
+    for reach in reaches:
+        async with open_transaction(engine, reach) as transaction:
+            row = await transaction.first(look)
+        assert row is not None
+        seen.append([bool(value) for value in row])
+
+    await engine.dispose()
+    assert seen == [[True, False, False], [False, True, False], [False, False, True]]
