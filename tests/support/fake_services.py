@@ -230,11 +230,13 @@ class FakeWatcher:
     """Sends one document and the snapshot's end, then waits for ever."""
 
     def __init__(self) -> None:
+        self.watches = 0
         self.is_open = False
 
     async def watch(
         self, context: TenantContext, wanted: Any, *, until_final: bool
     ) -> AsyncGenerator[Any, None]:
+        self.watches += 1
         self.is_open = True
         try:
             new = NewDocument(new_id(), "Tour", "", {}, "")

@@ -54,16 +54,27 @@ def bearer(key: str) -> Metadata:
 
 @asynccontextmanager
 async def open_server(**settings: object) -> AsyncIterator[RunningServer]:
-    container = make_container(**settings)
+    async with serve(make_container(**settings)) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def serve(container: FakeContainer) -> AsyncIterator[RunningServer]:
+    """Serve a container that was prepared before."""
     server = RagServer(container)
     port = await server.start()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(server.stop)
-        # Channels of one process share connections by default, and what they know of a server.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
-        await stack.enter_async_context(channel)
+        channel = await stack.enter_async_context(open_channel(port))
         yield RunningServer(container, server, port, channel)
+
+
+def open_channel(port: int, **options: int) -> grpc.aio.Channel:
+    """Return a channel with a connection of its own; `options` are channel arguments after `grpc.`."""
+    # Channels of one process share connections by default, and what they know of a server.
+    chosen = [("grpc.use_local_subchannel_pool", 1)]
+    chosen += [(f"grpc.{name}", value) for name, value in options.items()]
+    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=chosen)
 
 
 @pytest.fixture
