@@ -1,0 +1,1 @@
+"""The `minirag` command: a client of the public contract, and the entry points of the processes."""

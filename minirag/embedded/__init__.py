@@ -6,6 +6,7 @@
   starts again what dies.
 - `launch` is the script that becomes the server: it must stay free of imports of this package.
 - `platform_key` makes the platform key on first start.
+- `node` runs all of it with the server and the worker in one process: `minirag up`.
 - `available` checks this machine, for `minirag doctor`.
 
 Start the servers from the main thread: on Linux a child is told to end when the *thread* that

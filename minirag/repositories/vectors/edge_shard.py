@@ -131,6 +131,10 @@ class Shard:
             edge.CountRequest(exact=True, filter=_filter(tenant_id, where)),
         )
 
+    def size(self) -> int:
+        """Points of all tenants, counted by the engine without looking at any."""
+        return self._shard.info().points_count
+
     def flush(self) -> None:
         """Bring segments up to date on disk and shorten the write-ahead log."""
         if self.unflushed:

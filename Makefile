@@ -1,0 +1,73 @@
+# What people and CI call. Everything is installed into .venv, from lock files with hashes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TOOLS := .tools
+DATA ?=
+DEMO_DATA ?= .demo
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List these words
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(STAMP) ## Install everything that the other words need
+
+$(STAMP): requirements-dev.lock pyproject.toml gen/python/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	  || { echo "MiniRAG needs Python 3.11 to 3.13; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  -e gen/python -e .
+	@touch $(STAMP)
+
+.PHONY: demo
+demo: setup ## Upload this project's documents, and stream a cited answer from them
+	$(BIN)/minirag demo --data-dir $(DEMO_DATA)
+
+.PHONY: up
+up: setup ## Run a node on this machine until Ctrl-C; DATA=dir chooses where it keeps its data
+	$(BIN)/minirag up $(if $(DATA),--data-dir $(DATA))
+
+.PHONY: test
+test: setup ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, types, import floors, the contract, and that generated code is up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	scripts/breaking.sh
+	scripts/gen.sh --check
+
+.PHONY: format
+format: setup ## Format code and contract
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format --write
+
+.PHONY: gen
+gen: setup ## Generate gen/ from protos/
+	scripts/gen.sh
+
+.PHONY: lock
+lock: setup ## Resolve the lock files anew
+	scripts/lock.sh
+
+.PHONY: bench
+bench: setup ## Measure, as ratios against baselines in the same run
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what the other words made, the demo's data included
+	rm -rf $(VENV) $(TOOLS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

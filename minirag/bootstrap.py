@@ -1,0 +1,316 @@
+"""From settings to adapters to services: the only place that knows the concrete classes.
+
+`build_container` serves every process: a server, a worker, and the one-machine node, which is both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from minirag.adapters.blobs import ObstoreBlobStore
+from minirag.adapters.chunking import StructuredChunker
+from minirag.adapters.job_queue import RqJobQueue
+from minirag.adapters.lexical import Bm25Encoder
+from minirag.adapters.models.extractive import ExtractiveChatModels
+from minirag.adapters.models.litellm_chat import LiteLlmChatModels
+from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
+from minirag.adapters.models.litellm_loading import warm_up
+from minirag.adapters.models.routing import RoutedChatModels
+from minirag.adapters.parsing.sandbox import SandboxedParser
+from minirag.config import Settings, SettingsError
+from minirag.domain.chats import EXTRACTIVE_MODEL
+from minirag.domain.jobs import JobKind
+from minirag.errors import Unavailable
+from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from minirag.services.access import Authenticator
+from minirag.services.answering import AnsweringService, ModelDefaults
+from minirag.services.api_keys import ApiKeyService
+from minirag.services.assistants import AssistantService
+from minirag.services.background import BackgroundTasks
+from minirag.services.collections import CollectionService
+from minirag.services.conversations import ConversationService
+from minirag.services.documents import DocumentService
+from minirag.services.erasure import Erasure
+from minirag.services.generations import GenerationLedger
+from minirag.services.ingestion import Ingestion
+from minirag.services.jobs import JobRunner
+from minirag.services.metering import UsageMeter
+from minirag.services.ports.files import BlobStore
+from minirag.services.ports.models import ChatModels
+from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.ports.vectors import VectorStore
+from minirag.services.ports.work import JobQueue
+from minirag.services.retrieval import Retriever
+from minirag.services.spaces import EmbeddingSpaces
+from minirag.services.tenants import TenantService
+from minirag.services.watching import DocumentWatcher
+
+Ping = Callable[[], Awaitable[None]]
+
+
+class Bell:
+    """Rung after a commit that added a job. The relay of the same process, if there is one, listens."""
+
+    def __init__(self) -> None:
+        self._listener: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        if self._listener is not None:
+            self._listener()
+
+    def connect(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called from now on, on the loop."""
+        self._listener = listener
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapters:
+    """The ports, plugged."""
+
+    uow: UnitOfWorkFactory
+    vectors: VectorStore
+    blobs: BlobStore
+    parser: SandboxedParser
+    encoder: Bm25Encoder
+    embeddings: LiteLlmEmbeddingModels
+    chat_models: ChatModels
+    job_queue: JobQueue | None
+
+
+class Container:
+    """All parts of a process, on the loop that it was built on."""
+
+    def __init__(self, settings: Settings, adapters: _Adapters, closing: AsyncExitStack) -> None:
+        self.settings = settings
+        self.bell = Bell()
+        self.background = BackgroundTasks()
+        self._closing = closing
+        self._job_queue = adapters.job_queue
+        self._parser = adapters.parser
+        uow = self.uow_factory = adapters.uow
+        self.vectors = adapters.vectors
+        self.blobs = adapters.blobs
+        spaces = EmbeddingSpaces(
+            uow, adapters.vectors, adapters.embeddings, timeout=settings.embedding_timeout
+        )
+        meter = UsageMeter(uow, self.background)
+        self.ledger = GenerationLedger(uow, self.background)
+        self.authenticator = Authenticator(
+            uow,
+            self.background,
+            platform_key=_secret(settings.platform_key),
+            trust_seconds=settings.credential_cache_seconds,
+        )
+        self.tenants = TenantService(uow, self.bell)
+        self.api_keys = ApiKeyService(uow)
+        self.collections = CollectionService(
+            uow, self.bell, embedding_model=settings.embedding_model
+        )
+        self.documents = DocumentService(
+            uow, adapters.blobs, self.bell, max_document_bytes=settings.max_document_bytes
+        )
+        self.watcher = DocumentWatcher(uow)
+        self.retriever = Retriever(
+            uow,
+            adapters.vectors,
+            spaces,
+            adapters.embeddings,
+            adapters.encoder,
+            meter,
+            embedding_timeout=settings.embedding_timeout,
+        )
+        self.assistants = AssistantService(uow)
+        self.conversations = ConversationService(uow)
+        self.answers = AnsweringService(
+            uow,
+            self.retriever,
+            adapters.chat_models,
+            self.ledger,
+            ModelDefaults(settings.chat_model, settings.max_output_tokens, settings.model_timeout),
+        )
+        ingestion = Ingestion(
+            uow,
+            adapters.blobs,
+            adapters.parser,
+            StructuredChunker(settings.chunk_tokens, settings.chunk_overlap_tokens),
+            adapters.vectors,
+            spaces,
+            adapters.embeddings,
+            adapters.encoder,
+            meter,
+            batch_size=settings.embedding_batch_size,
+            embedding_timeout=settings.embedding_timeout,
+        )
+        erasure = Erasure(uow, adapters.blobs, adapters.vectors, spaces)
+        self.job_runner = JobRunner(
+            uow,
+            {
+                JobKind.INGEST_VERSION: ingestion.ingest_version,
+                JobKind.ERASE_VERSION: erasure.erase_version,
+                JobKind.ERASE_DOCUMENT: erasure.erase_document,
+                JobKind.ERASE_COLLECTION: erasure.erase_collection,
+                JobKind.ERASE_TENANT: erasure.erase_tenant,
+                JobKind.UPDATE_METADATA: erasure.update_metadata,
+            },
+            {JobKind.INGEST_VERSION: ingestion.give_up},
+            lease_seconds=settings.job_lease_seconds,
+            max_attempts=settings.job_max_attempts,
+        )
+
+    @property
+    def job_queue(self) -> JobQueue:
+        """Raises `SettingsError` in a process that was given no Redis."""
+        if self._job_queue is None:
+            raise SettingsError("MINIRAG_REDIS_URL: set it to the URL of the job queue's Redis")
+        return self._job_queue
+
+    @property
+    def pings(self) -> Mapping[str, Ping]:
+        """One round trip to each dependency, by name."""
+        pings: dict[str, Ping] = {
+            "postgres": self.uow_factory.ping,
+            "vectors": self.vectors.ping,
+            "blobs": self.blobs.ping,
+        }
+        if self._job_queue is not None:
+            pings["redis"] = self._job_queue.ping
+        return pings
+
+    def start_background(self) -> None:
+        """Load, after serving has begun, what the first calls would otherwise wait for."""
+        if self.settings.chat_model != EXTRACTIVE_MODEL or self.settings.embedding_model:
+            self.background.start(_quietly(warm_up()))
+
+    def start_parser(self) -> None:
+        """Load the parsers, in a process that will do jobs."""
+        self.background.start(_quietly(self._parser.start()))
+
+    async def close(self) -> None:
+        """Let background work end, then close pools and clients, the last opened first."""
+        await self.background.close()
+        await self._closing.aclose()
+
+
+async def build_container(settings: Settings) -> Container:
+    """Wire everything on the running loop. Nothing connects yet, save a vector store in this process.
+
+    Raises `SettingsError`, one line that names what is missing, and `MiniRagError` when the vectors or
+    blobs of this machine can't be opened.
+    """
+    opening = AsyncExitStack()
+    try:
+        adapters = await _open_adapters(settings, opening)
+    except BaseException:
+        await opening.aclose()
+        raise
+    return Container(settings, adapters, opening)
+
+
+async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapters:
+    database_url = _secret(settings.database_url)
+    if database_url is None:
+        raise SettingsError(
+            "MINIRAG_DATABASE_URL: set it to the postgresql:// URL of the application's role"
+        )
+    try:
+        uow = PostgresUnitOfWorkFactory(database_url, settings.database_pool_size)
+    except ValueError as error:
+        raise SettingsError(f"MINIRAG_DATABASE_URL: {error}") from None
+    opening.push_async_callback(uow.close)
+    vectors = await _open_vectors(settings)
+    opening.push_async_callback(vectors.close)
+    job_queue: RqJobQueue | None = None
+    if redis_url := _secret(settings.redis_url):
+        try:
+            job_queue = RqJobQueue(redis_url, settings.queue_name)
+        except ValueError as error:
+            raise SettingsError(f"MINIRAG_REDIS_URL: {error}") from None
+        opening.push_async_callback(job_queue.close)
+    parser = SandboxedParser(
+        memory_bytes=settings.parser_memory_bytes,
+        seconds=settings.parser_seconds,
+        max_text_bytes=settings.max_text_bytes,
+    )
+    opening.push_async_callback(parser.close)
+    api_key = _secret(settings.model_api_key)
+    return _Adapters(
+        uow=uow,
+        vectors=vectors,
+        blobs=_open_blobs(settings),
+        parser=parser,
+        encoder=Bm25Encoder(),
+        embeddings=LiteLlmEmbeddingModels(
+            api_base=settings.model_api_base,
+            api_key=api_key,
+            concurrency=settings.embedding_concurrency,
+        ),
+        chat_models=RoutedChatModels(
+            ExtractiveChatModels(),
+            LiteLlmChatModels(
+                api_base=settings.model_api_base,
+                api_key=api_key,
+                idle_timeout=settings.model_idle_timeout,
+            ),
+        ),
+        job_queue=job_queue,
+    )
+
+
+async def _open_vectors(settings: Settings) -> VectorStore:
+    # Only the engine that is used is imported: either costs start-up time and memory.
+    if settings.qdrant_url:
+        from minirag.repositories.vectors.qdrant import QdrantVectorStore  # noqa: PLC0415
+
+        try:
+            return QdrantVectorStore(settings.qdrant_url, _secret(settings.qdrant_api_key))
+        except ValueError as error:
+            raise SettingsError(f"MINIRAG_QDRANT_URL: {error}") from None
+    if settings.edge_path is None:
+        raise SettingsError(
+            "MINIRAG_QDRANT_URL: set it to the http(s):// URL of a Qdrant server, or set"
+            " MINIRAG_EDGE_PATH to keep the vectors of a single process in a directory"
+        )
+    return await asyncio.to_thread(_open_edge, settings.edge_path)
+
+
+def _open_edge(path: Path) -> VectorStore:
+    from minirag.repositories.vectors.edge import EdgeVectorStore  # noqa: PLC0415
+
+    try:
+        return EdgeVectorStore(path)
+    except OSError as error:
+        raise SettingsError(f"MINIRAG_EDGE_PATH: {error.strerror}: {path}") from None
+
+
+def _open_blobs(settings: Settings) -> ObstoreBlobStore:
+    if settings.blob_url:
+        try:
+            return ObstoreBlobStore.at_url(settings.blob_url)
+        except ValueError as error:
+            raise SettingsError(f"MINIRAG_BLOB_URL: {error}") from None
+    if settings.blob_path is None:
+        raise SettingsError(
+            "MINIRAG_BLOB_PATH: set it to the directory that uploaded files are kept in, which server"
+            " and workers share, or set MINIRAG_BLOB_URL to s3://bucket/prefix"
+        )
+    try:
+        return ObstoreBlobStore.in_directory(settings.blob_path)
+    except Unavailable as error:
+        raise SettingsError(f"MINIRAG_BLOB_PATH: {error.message}") from None
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    """The text of a setting; None when it isn't set, or set to nothing."""
+    return (value.get_secret_value() or None) if value is not None else None
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    """Loading ahead of need: what goes wrong is met, and told, by the first call that needs it."""
+    with suppress(Exception):
+        await work

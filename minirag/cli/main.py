@@ -1,0 +1,50 @@
+"""The command line's entry point: which commands there are."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+import minirag
+from minirag.cli import processes
+
+app = typer.Typer(
+    name="minirag",
+    help="MiniRAG: a multi-tenant retrieval-augmented chat backend spoken over gRPC.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # they print local variables, keys among them
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(minirag.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """MiniRAG: a multi-tenant retrieval-augmented chat backend spoken over gRPC."""
+
+
+app.command()(processes.up)
+app.command()(processes.serve)
+app.command()(processes.worker)
+app.command()(processes.migrate)
+
+
+def run() -> None:
+    """Run the command that the process was called with."""
+    # The parsers' fork server is the only child started beside gRPC, and never calls it; without this
+    # gRPC writes a line about it to the terminal. It is read when gRPC is imported, by the commands.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    app()

@@ -1,0 +1,24 @@
+"""What a worker does beside its jobs, at start and then regularly; each may run on many workers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minirag.bootstrap import Container
+from worker.relay import Chore
+
+ORPHANS_PERIOD = 5.0
+REQUESTS_PERIOD = 3600.0
+
+
+def list_chores(container: Container) -> Sequence[Chore]:
+    """Answers whose server was killed are ended; outcomes of requests past their 24 h are forgotten."""
+    return (
+        Chore("orphaned answers", ORPHANS_PERIOD, container.ledger.interrupt_orphans),
+        Chore("old requests", REQUESTS_PERIOD, lambda: forget_old_requests(container)),
+    )
+
+
+async def forget_old_requests(container: Container) -> None:
+    async with container.uow_factory.platform() as uow:
+        await uow.forget_old_requests()
