@@ -8,6 +8,9 @@ from dataclasses import dataclass
 # A sentence ends at its mark and a space, at a CJK full stop, or at the end of a line: bullets,
 # headings and table rows have no mark of their own.
 _BOUNDARY = re.compile(r"(?<=[.!?])[\"')\]]*\s+|(?<=[。！？])|\n+")
+_WRAPPED_LINE = 40
+"""Characters: a line of fewer is rarely one that was wrapped."""
+_KEY = re.compile(r"[^\s:]{1,40}:")
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
@@ -25,7 +28,8 @@ def split_sentences(text: str) -> list[Sentence]:
     """Return the sentences in order; none is empty."""
     sentences: list[Sentence] = []
     start = 0
-    for boundary in [*(m.span() for m in _BOUNDARY.finditer(text)), (len(text), len(text))]:
+    ends = [m.span() for m in _BOUNDARY.finditer(text) if not _is_wrapped(text, *m.span())]
+    for boundary in [*ends, (len(text), len(text))]:
         raw = text[start : boundary[0]]
         stripped = raw.strip()
         if stripped:
@@ -33,6 +37,20 @@ def split_sentences(text: str) -> list[Sentence]:
             sentences.append(Sentence(stripped, first, first + len(stripped)))
         start = boundary[1]
     return sentences
+
+
+def _is_wrapped(text: str, start: int, end: int) -> bool:
+    """Whether text[start:end] is a line's end in mid-sentence, as in PDF and hard-wrapped plain text:
+    a long line without a mark or space at its end, then one that goes on in lower case and is no
+    `key: value`. In an answer, the space before a citation mark shows that its line ended there."""
+    return (
+        text[start:end] == "\n"
+        and text[end : end + 1].islower()
+        and start >= _WRAPPED_LINE
+        and "\n" not in text[start - _WRAPPED_LINE : start]
+        and text[start - 1] not in ".!?:; "
+        and not _KEY.match(text, end)
+    )
 
 
 def words(text: str) -> set[str]:

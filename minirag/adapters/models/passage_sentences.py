@@ -15,7 +15,7 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.MULTILINE)
 _HEADING = re.compile(r"[ \t]*#{1,6}\s|[ \t]*(\*\*|__)[^*_]+\1:?[ \t]*$")
 _UNDERLINE = re.compile(r"[ \t]*(?:=+|-+)[ \t]*$")
 _TABLE_ROW = re.compile(r"[ \t]*\|")
-_TABLE_SEPARATOR = re.compile(r"[ \t]*\|?[ \t:|-]*-[ \t:|-]*$")
+_TABLE_SEPARATOR = re.compile(r"[ \t:|]*-[ \t:|-]*$")
 _ANNOUNCES = ("?", "？", ":", "：", ":**", "?**")
 
 
