@@ -6,12 +6,21 @@ A wrong setting ends the process with one line that names it (`load_settings`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1024 * 1024
+PLATFORM_KEY_CHARACTERS = 32
+"""The fewest that a platform key may have: it opens every tenant's door."""
+URL_SCHEMES = {
+    "database_url": ("postgresql", "postgres"),
+    "database_owner_url": ("postgresql", "postgres"),
+    "redis_url": ("redis", "rediss", "unix"),
+    "qdrant_url": ("http", "https"),
+    "blob_url": ("s3",),
+}
 
 
 class SettingsError(ValueError):
@@ -22,7 +31,7 @@ class Settings(BaseSettings):
     """Everything that can be set. Sizes in bytes, times in seconds, unless a name says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MINIRAG_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="MINIRAG_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     # -- where it listens
@@ -137,6 +146,22 @@ class Settings(BaseSettings):
     )
     log_format: Literal["console", "json"] = Field("json", description="Log format.")
 
+    @field_validator("platform_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key) < PLATFORM_KEY_CHARACTERS:
+            raise ValueError(f"must have at least {PLATFORM_KEY_CHARACTERS} characters")
+        return key
+
+    @field_validator("database_url", "database_owner_url", "redis_url", "qdrant_url", "blob_url")
+    @classmethod
+    def _of_a_known_scheme(cls, url: Any, info: ValidationInfo) -> Any:
+        text = url.get_secret_value() if isinstance(url, SecretStr) else url
+        schemes = URL_SCHEMES[str(info.field_name)]
+        if text is not None and not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must be a URL that starts with {schemes[0]}://")
+        return url
+
 
 def load_settings(**overrides: object) -> Settings:
     """Return the settings, `overrides` first, then environment, then `.env`.
@@ -146,6 +171,7 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         name = "_".join(str(part) for part in first["loc"])
-        raise SettingsError(f"MINIRAG_{name.upper()}: {first['msg']}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"MINIRAG_{name.upper()}: {message}") from None

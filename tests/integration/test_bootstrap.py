@@ -1,0 +1,89 @@
+"""The wiring: what is missing is named, and what was opened is closed again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from minirag.bootstrap import Bell, build_container
+from minirag.config import Settings, SettingsError, load_settings
+from minirag.errors import FailedPrecondition
+from minirag.repositories.vectors.edge import EdgeVectorStore
+from tests.support.database import Database
+
+
+def settings_for(database: Database, directory: Path, **changes: object) -> Settings:
+    return load_settings(
+        _env_file=None,
+        **{
+            "database_url": database.app_url,
+            "redis_url": "redis://127.0.0.1:1/0",
+            "edge_path": directory / "vectors",
+            "blob_path": directory / "blobs",
+            **changes,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "named"),
+    [
+        ("database_url", "MINIRAG_DATABASE_URL"),
+        ("edge_path", "MINIRAG_QDRANT_URL"),
+        ("blob_path", "MINIRAG_BLOB_PATH"),
+    ],
+)
+async def test_a_missing_setting_is_named_and_nothing_stays_open(
+    database: Database, tmp_path: Path, missing: str, named: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^{named}: "):
+        await build_container(settings_for(database, tmp_path, **{missing: None}))
+
+    # The vectors' directory takes one process at a time: it is free again.
+    await (await build_container(settings_for(database, tmp_path))).close()
+
+
+async def test_a_directory_that_cannot_be_used_is_named(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
+
+    for name in ("edge_path", "blob_path"):
+        with pytest.raises(SettingsError, match=f"^MINIRAG_{name.upper()}: "):
+            await build_container(
+                settings_for(database, tmp_path, **{name: tmp_path / "file" / "below"})
+            )
+
+
+async def test_vectors_in_use_by_another_process_are_refused(
+    database: Database, tmp_path: Path
+) -> None:
+    holder = EdgeVectorStore(tmp_path / "vectors")
+
+    with pytest.raises(FailedPrecondition, match="in use by process"):
+        await build_container(settings_for(database, tmp_path))
+
+    await holder.close()
+
+
+async def test_a_server_needs_no_redis_and_a_worker_says_that_it_does(
+    database: Database, tmp_path: Path
+) -> None:
+    container = await build_container(settings_for(database, tmp_path, redis_url=None))
+
+    assert set(container.pings) == {"postgres", "vectors", "blobs"}
+    for ping in container.pings.values():
+        await ping()
+    with pytest.raises(SettingsError, match=r"^MINIRAG_REDIS_URL: "):
+        _ = container.job_queue
+
+    await container.close()
+
+
+def test_the_bell_rings_for_nobody_until_it_is_connected() -> None:
+    bell, heard = Bell(), []
+
+    bell()
+    bell.connect(lambda: heard.append(1))
+    bell()
+
+    assert heard == [1]
