@@ -14,8 +14,9 @@ from minirag.services.ports.models import Passage
 MOST_SENTENCES = 4
 _WORTH_ADDING = 0.6
 """A further sentence must score so much of the best one's score."""
-_SAME = 0.6
-"""Share of common terms (Jaccard index) from which two sentences say the same."""
+_SAME = 0.8
+"""Share of common terms (Jaccard index) from which two sentences say the same. High, for sentences that
+differ in one word, a number say, may contradict each other, and a reader should see both."""
 _CONTEXT_WEIGHT = 0.5
 _RANK_SHARE = 0.3
 """How much of the score follows the passage's rank in retrieval."""
