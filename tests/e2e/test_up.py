@@ -1,0 +1,130 @@
+"""`minirag up` as a person meets it: what it prints, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.servers import open_directory
+
+COMMAND = [sys.executable, "-c", "from minirag.cli.main import run; run()", "up"]
+START_SECONDS = 60
+
+
+@contextmanager
+def up(data: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A node as a child process, ended with the block."""
+    process = subprocess.Popen(
+        [*COMMAND, "--data-dir", str(data), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_greeting(process: subprocess.Popen[str]) -> str:
+    """What a node prints once it serves."""
+    lines: list[str] = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            return "".join(lines)
+    _, errors = process.communicate(timeout=START_SECONDS)
+    raise AssertionError(f"the node ended: {errors}")
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    with open_directory() as directory:
+        yield directory / "data"
+
+
+def test_the_platform_key_is_shown_on_the_first_start_only(data: Path) -> None:
+    with up(data, "--port", "0") as first:
+        greeting = read_greeting(first)
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=START_SECONDS)
+    with up(data, "--port", "0") as second:
+        greeting_again = read_greeting(second)
+
+    key = (data / "platform.key").read_text().strip()
+    assert key in greeting
+    assert key not in greeting_again
+    assert stat.S_IMODE((data / "platform.key").stat().st_mode) == 0o600
+
+
+def test_ctrl_c_ends_the_node_and_its_servers_cleanly(data: Path) -> None:
+    with up(data, "--port", "0") as node:
+        read_greeting(node)
+        servers = psutil.Process(node.pid).children(recursive=True)
+
+        node.send_signal(signal.SIGINT)
+        _, errors = node.communicate(timeout=START_SECONDS)
+
+        assert node.returncode == 0, errors
+        assert "Traceback" not in errors
+        assert servers
+        assert not psutil.wait_procs(servers, timeout=10)[1]
+
+
+def test_a_second_node_on_the_same_data_says_who_has_it(data: Path) -> None:
+    with up(data, "--port", "0") as first:
+        read_greeting(first)
+        with up(data, "--port", "0") as second:
+            output, errors = second.communicate(timeout=START_SECONDS)
+
+        assert second.returncode == 1
+        assert output == ""
+        assert errors.count("\n") == 1
+        assert f"process {first.pid}" in errors
+        assert first.poll() is None
+
+
+def test_a_port_in_use_is_named_and_nothing_is_left_running(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with up(data, "--port", str(port)) as node:
+            _, errors = node.communicate(timeout=START_SECONDS)
+
+    assert node.returncode == 2
+    assert re.search(rf"^minirag up: MINIRAG_PORT: 127\.0\.0\.1:{port} is in use", errors, re.M)
+    # The lock is free and no server is left: another node starts on the same data.
+    with up(data, "--port", "0") as another:
+        assert "listens on" in read_greeting(another)
+
+
+def test_a_wrong_setting_is_told_before_anything_is_started(data: Path) -> None:
+    with up(data, MINIRAG_WORKER_THREADS="many") as node:
+        _, errors = node.communicate(timeout=START_SECONDS)
+
+    assert node.returncode == 2
+    assert errors.startswith("minirag up: MINIRAG_WORKER_THREADS: ")
+    assert errors.count("\n") == 1
+    assert not (data / "postgres").exists()
+
+
+def test_an_address_that_others_reach_needs_tls(data: Path) -> None:
+    with up(data, "--host", "0.0.0.0", "--port", "0") as node:
+        _, errors = node.communicate(timeout=START_SECONDS)
+
+    assert node.returncode == 2
+    assert "MINIRAG_HOST: " in errors
+    assert "MINIRAG_TLS_CERTIFICATE_FILE" in errors
