@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from grpc import StatusCode
 from minirag_sdk.v1 import chat_service_pb2 as chat_pb
@@ -21,7 +22,6 @@ from tests.integration.api.conftest import Metadata, RunningServer, bearer, serv
 from tests.integration.api.contract import NOT_A_MESSAGE, RPCS, Rpc
 from tests.support.fake_services import PLATFORM_KEY, make_container
 from tests.support.refusals import refusal
-from tests.support.waiting import until
 
 SCOPED = [rpc for rpc in RPCS if rpc.rule.scope is not None]
 FOR_PLATFORM = [rpc for rpc in RPCS if rpc.rule.caller is Caller.PLATFORM]
@@ -162,13 +162,17 @@ async def test_calls_are_refused_although_no_request_was_sent(
 ) -> None:
     """On the wire every call may send its request late; here it never comes."""
 
+    is_answered = asyncio.Event()
+
     async def send_nothing() -> AsyncIterator[bytes]:
-        await asyncio.Event().wait()
-        yield b""
+        await is_answered.wait()
+        return
+        yield
 
     call = running.channel.stream_stream(rpc.path)(send_nothing(), timeout=10)
 
     refused = await refusal(call.read())
+    is_answered.set()
 
     assert refused.code is StatusCode.UNAUTHENTICATED
 
@@ -177,21 +181,18 @@ async def test_an_upload_is_refused_at_once_although_the_client_goes_on(
     running: RunningServer,
 ) -> None:
     sent = 0
-    is_closed = False
+    is_answered = False
 
     async def send_on() -> AsyncIterator[bytes]:
-        nonlocal sent, is_closed
-        try:
-            while True:
-                sent += 1
-                yield PART
-        finally:
-            is_closed = True
+        nonlocal sent
+        while not is_answered:
+            sent += 1
+            yield PART
 
     call = running.channel.stream_unary("/minirag.v1.DocumentService/UploadDocument")
 
     refused = await refusal(call(send_on(), metadata=bearer("mrk_unknown"), timeout=20))
-    await until(lambda: is_closed, within=5, what="the client stops sending")
+    is_answered = True
 
     assert refused.code is StatusCode.UNAUTHENTICATED
     assert running.container.documents.started == 0
@@ -262,6 +263,21 @@ async def test_a_binary_header_is_not_the_credential(running: RunningServer) -> 
 
     assert refused.reason == "CREDENTIAL_MISSING"
     assert admitted.WhichOneof("principal") == "platform"
+
+
+async def test_bytes_that_are_not_text_are_no_credential(checking: RunningServer) -> None:
+    """gRPC's own client refuses to send them."""
+    headers = [
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+        (b"authorization", b"Bearer " + PLATFORM_KEY.encode() + b"\xff\xfe"),
+    ]
+    url = f"http://127.0.0.1:{checking.port}/minirag.v1.TenantService/WhoAmI"
+
+    async with httpx.AsyncClient(http1=False, http2=True) as client:
+        response = await client.post(url, headers=headers, content=b"\0\0\0\0\0")
+
+    assert response.headers["grpc-status"] == str(StatusCode.UNAUTHENTICATED.value[0])
 
 
 async def test_a_failing_authenticator_admits_nobody(running: RunningServer) -> None:
