@@ -20,7 +20,7 @@ NO_ANSWER = "The documents don't answer this question."
 _DELTAS_PER_TURN = 8
 # A word with the space before it. What has no spaces is cut every so many signs; a mark stays whole.
 _DELTA = re.compile(r"\s*(?:\[\d+\]|\S{1,12})")
-_LINE_MARK = re.compile(r"(?:[-*+•>]\s+|#{1,6}\s+)+")
+_LINE_MARK = re.compile(r"\A(?:[-*+•>]\s+|#{1,6}\s+)+")
 _BRACKETED_NUMBERS = re.compile(r"\[([\d\s,]+)\]")
 
 
@@ -76,7 +76,7 @@ def _say(sentence: str) -> str:
 
     Numbers in brackets are the text's own references; in parentheses they can't pose as citations.
     """
-    plain = _LINE_MARK.sub("", " ".join(sentence.split()), count=1)
+    plain = _LINE_MARK.sub("", " ".join(sentence.split()))
     return _BRACKETED_NUMBERS.sub(r"(\1)", plain)
 
 

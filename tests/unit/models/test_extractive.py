@@ -182,6 +182,14 @@ async def test_a_wrapped_sentence_is_said_on_one_line_and_quoted_as_it_stands() 
     assert answer.quotes == {1: wrapped}
 
 
+async def test_only_the_marks_at_the_start_of_a_line_are_left_out() -> None:
+    answer = await ask(
+        "How is a password traded?", "> - a password -> a token, a key - a session\n"
+    )
+
+    assert answer.text.startswith("a password -> a token, a key - a session [1]")
+
+
 async def test_the_answer_streams_in_small_pieces_and_a_mark_in_one() -> None:
     answer = await ask("returning goods", SHOP)
 
