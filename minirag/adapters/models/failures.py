@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from minirag.adapters.models.litellm_loading import loaded_litellm
 from minirag.errors import (
     ProviderError,
     ProviderRejected,
@@ -153,8 +154,8 @@ def _redacted(error: Exception, secret: str | None) -> str:
     text = str(error)
     if secret:
         text = text.replace(secret, "[key]")
-    try:
-        from litellm._logging import redact_secrets  # noqa: PLC0415  # loaded if it raised this
-    except ImportError:
+    if loaded_litellm() is None:  # then it isn't LiteLLM's error, and the import would take seconds
         return type(error).__name__
+    from litellm._logging import redact_secrets  # noqa: PLC0415  # loaded, as seen above
+
     return str(redact_secrets(text))[:_LOGGED_CHARACTERS]
