@@ -40,6 +40,7 @@ app.command()(processes.up)
 app.command()(processes.serve)
 app.command()(processes.worker)
 app.command()(processes.migrate)
+app.command()(processes.compact)
 
 
 def run() -> None:

@@ -89,6 +89,21 @@ def migrate() -> None:
     typer.echo("the database schema is up to date")
 
 
+def compact(data_dir: DataDirectoryOption = None) -> None:
+    """Optimize the vectors of a node that is stopped: searches get faster, its files smaller."""
+    from minirag.embedded.compaction import compact_vectors  # noqa: PLC0415
+    from minirag.embedded.errors import EmbeddedError  # noqa: PLC0415
+    from minirag.embedded.layout import default_data_directory  # noqa: PLC0415
+    from minirag.errors import MiniRagError  # noqa: PLC0415
+
+    try:
+        spaces = compact_vectors(data_dir or default_data_directory())
+    except (EmbeddedError, MiniRagError, OSError) as error:
+        _fail("compact", str(error), ExitCode.FAILURE)
+    else:
+        typer.echo(f"{spaces} embedding {'space' if spaces == 1 else 'spaces'} optimized")
+
+
 def _listening(host: str | None, port: int | None) -> dict[str, object]:
     given = {"host": host, "port": port}
     return {name: value for name, value in given.items() if value is not None}

@@ -128,3 +128,18 @@ def test_an_address_that_others_reach_needs_tls(data: Path) -> None:
     assert node.returncode == 2
     assert "MINIRAG_HOST: " in errors
     assert "MINIRAG_TLS_CERTIFICATE_FILE" in errors
+
+
+def test_vectors_are_compacted_only_while_the_node_is_stopped(data: Path) -> None:
+    compact = [*COMMAND[:-1], "compact", "--data-dir", str(data)]
+    with up(data, "--port", "0") as node:
+        read_greeting(node)
+        refused = subprocess.run(compact, capture_output=True, text=True, check=False)
+        node.send_signal(signal.SIGTERM)
+        node.communicate(timeout=START_SECONDS)
+
+    done = subprocess.run(compact, capture_output=True, text=True, check=False)
+
+    assert (refused.returncode, done.returncode) == (1, 0)
+    assert "already runs" in refused.stderr
+    assert "optimized" in done.stdout
