@@ -20,13 +20,13 @@ from minirag.services.access import Authenticator
 from minirag.services.background import BackgroundTasks
 from tests.integration.api.conftest import Metadata, RunningServer, bearer, serve
 from tests.integration.api.contract import NOT_A_MESSAGE, RPCS, Rpc
+from tests.integration.api.endless_uploads import send_until_refused
 from tests.support.fake_services import PLATFORM_KEY, make_container
 from tests.support.refusals import refusal
 
 SCOPED = [rpc for rpc in RPCS if rpc.rule.scope is not None]
 FOR_PLATFORM = [rpc for rpc in RPCS if rpc.rule.caller is Caller.PLATFORM]
 FOR_TENANTS = [rpc for rpc in RPCS if rpc.rule.caller is Caller.TENANT]
-PART = document_pb.UploadDocumentRequest(data=b"x" * 65536).SerializeToString()
 
 
 @pytest.fixture
@@ -180,24 +180,14 @@ async def test_calls_are_refused_although_no_request_was_sent(
 async def test_an_upload_is_refused_at_once_although_the_client_goes_on(
     running: RunningServer,
 ) -> None:
-    sent = 0
-    is_answered = False
+    header = document_pb.UploadDocumentHeader()
 
-    async def send_on() -> AsyncIterator[bytes]:
-        nonlocal sent
-        while not is_answered:
-            sent += 1
-            yield PART
-
-    call = running.channel.stream_unary("/minirag.v1.DocumentService/UploadDocument")
-
-    refused = await refusal(call(send_on(), metadata=bearer("mrk_unknown"), timeout=20))
-    is_answered = True
+    refused, sent = await send_until_refused(running.port, header, bearer("mrk_unknown"))
 
     assert refused.code is StatusCode.UNAUTHENTICATED
     assert running.container.documents.started == 0
     # A 64 KiB window and what lies in buffers, not an upload's worth.
-    assert sent * len(PART) < 16 * 1024 * 1024
+    assert sent < 16 * 1024 * 1024
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""A server process for tests: the production `run_server` on services in memory.
+
+`python -m tests.support.server_process [setting=value ...]`
+
+It takes MINIRAG_* variables too. An answer waits after its first delta until the process receives
+SIGUSR1. Uploads are counted and forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from minirag.config import Settings, SettingsError, load_settings
+from minirag.domain.access import TenantContext
+from minirag.domain.documents import Document
+from minirag.server import run_server
+from minirag.services.documents import NewDocument
+from minirag.services.ports.storage import RequestKey
+from tests.support.fake_services import FakeContainer, FakeDocuments, make_document
+
+
+class ForgetfulDocuments(FakeDocuments):
+    """Holds one part of an upload at a time, as a blob store does."""
+
+    async def upload(
+        self,
+        context: TenantContext,
+        new: NewDocument,
+        content: AsyncIterator[bytes],
+        *,
+        request: RequestKey | None,
+    ) -> Document:
+        size, digest = 0, hashlib.sha256()
+        async for part in content:
+            size += len(part)
+            digest.update(part)
+        document = make_document(context.tenant_id, new, b"")
+        version = replace(document.version, byte_size=size, sha256=digest.hexdigest())
+        return replace(document, version=version)
+
+
+async def open_container(settings: Settings) -> FakeContainer:
+    container = FakeContainer(settings, documents=ForgetfulDocuments())
+    # The key of all scopes is known from the start.
+    container.authenticator.key_with()
+    gate = container.answers.gate = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, gate.set)
+    return container
+
+
+def main(arguments: list[str]) -> int:
+    chosen = dict(argument.split("=", 1) for argument in arguments)
+    try:
+        settings = load_settings(_env_file=None, **{"port": 0, "drain_delay": 0, **chosen})
+    except SettingsError as error:
+        sys.exit(str(error))
+    return run_server(settings, open_container)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
