@@ -47,6 +47,8 @@ def format_key(key_id: UUID, secret: str) -> str:
 
 def parse_key(text: str) -> ParsedKey | None:
     """Return the parts, or None when this isn't a key's text."""
+    if not text.isascii():
+        return None
     parts = text.split("_")
     expected = SECRET_BYTES * 2 + CHECKSUM_DIGITS
     if len(parts) != 3 or parts[0] != PREFIX or len(parts[1]) != 32 or len(parts[2]) != expected:

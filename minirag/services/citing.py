@@ -11,7 +11,9 @@ from minirag.services.sentences import Sentence, split_sentences, words
 
 _MARK = re.compile(r"\[\s*\d{1,3}(?:\s*,\s*\d{1,3})*\s*\]")
 _OPEN_MARK = re.compile(r"\[[\d\s,]*\Z")
-LONGEST_MARK = 32
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+LONGEST_MARK = 96
+"""Characters of a mark at most: about 25 numbers. What is longer is text, so that little is held back."""
 
 
 class CitationTracker:
@@ -36,10 +38,10 @@ class CitationTracker:
 
     def feed(self, text: str) -> list[Delta | Cited]:
         """Take the next piece of the model's text; return what may be sent now."""
-        pending = self._held + text
+        pending = self._held + _storable(text)
         self._held = ""
         open_mark = _OPEN_MARK.search(pending)
-        if open_mark and len(pending) - open_mark.start() <= LONGEST_MARK:
+        if open_mark and len(pending) - open_mark.start() < LONGEST_MARK:
             self._held = pending[open_mark.start() :]
             pending = pending[: open_mark.start()]
         return self._emit(pending)
@@ -53,6 +55,8 @@ class CitationTracker:
         events: list[Delta | Cited] = []
         position = 0
         for mark in _MARK.finditer(text):
+            if len(mark.group()) > LONGEST_MARK:
+                continue
             self._say(text[position : mark.start()], events)
             position = mark.end()
             numbers = [int(digits) for digits in re.findall(r"\d+", mark.group())]
@@ -78,6 +82,12 @@ class CitationTracker:
                 citation = resolve(number, self._passages[number - 1], statement)
                 self.citations[number] = citation
                 events.append(Cited(citation))
+
+
+def _storable(text: str) -> str:
+    """Without what neither Postgres nor protobuf takes: NULs, and halves of a surrogate pair, which come
+    from providers that cut JSON in the middle of a character."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _joined(events: list[Delta | Cited]) -> list[Delta | Cited]:

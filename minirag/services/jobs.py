@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -73,8 +74,15 @@ class JobRunner:
             if keeper.done() and not keeper.cancelled() and keeper.exception() is None:
                 log.warning("job_lease_lost", job_id=str(job.id), kind=job.kind.value)
                 return
-            work.cancel()
-            await asyncio.shield(self._postpone(job, owner, 0.0, "the worker stopped", refund=True))
+            if not _is_being_cancelled():
+                log.warning("job_cancelled_itself", job_id=str(job.id), kind=job.kind.value)
+                await self._retry(job, owner, "CancelledError")
+                return
+            # Postgres being away must not turn the cancellation into something else.
+            with suppress(Unavailable):
+                await asyncio.shield(
+                    self._postpone(job, owner, 0.0, "the worker stopped", refund=True)
+                )
             raise
         except (ProviderThrottled, Unavailable) as error:
             # Not the job's fault: a provider's limit or an outage of ours uses up no attempt.
@@ -93,6 +101,7 @@ class JobRunner:
                 await uow.jobs.complete(job.id, owner=owner)
         finally:
             keeper.cancel()
+            await asyncio.wait([keeper])
 
     async def _keep_lease(self, job: Job, owner: str, work: asyncio.Future[None]) -> None:
         """Renew the lease until cancelled; if it was lost, stop the work and return."""
@@ -130,6 +139,11 @@ class JobRunner:
             await give_up(job, error)
         async with self._uow.tenant(job.tenant_id) as uow:
             await uow.jobs.bury(job.id, owner=owner, error=error)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _backoff(attempt: int) -> float:

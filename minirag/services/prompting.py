@@ -67,15 +67,23 @@ def _one_line(text: str) -> str:
 
 
 def _history(messages: Sequence[Message]) -> list[PromptMessage]:
-    """The latest turns that fit, oldest first; a question whose answer is empty is left out with it."""
+    """The latest turns that fit, oldest first; a question whose answer is empty is left out with it.
+
+    Turns stay whole: some providers refuse a history that doesn't alternate or starts with an answer.
+    """
     turns: list[PromptMessage] = []
     budget = HISTORY_CHARACTERS
+    answer = ""
     for message in reversed(messages):
-        if not message.content:
+        if message.role is not Role.USER:
+            answer = message.content
             continue
-        budget -= len(message.content)
+        if not answer:
+            continue
+        budget -= len(message.content) + len(answer)
         if budget < 0:
             break
-        role = PromptRole.USER if message.role is Role.USER else PromptRole.ASSISTANT
-        turns.append(PromptMessage(role, message.content))
+        turns.append(PromptMessage(PromptRole.ASSISTANT, answer))
+        turns.append(PromptMessage(PromptRole.USER, message.content))
+        answer = ""
     return turns[::-1]

@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from minirag.domain.access import TenantContext
 from minirag.domain.documents import Document, DocumentFilter
-from minirag.services.clock import utc_now
 from minirag.services.collections import collection_not_found
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 PAGE = 500
 OVERLAP = timedelta(seconds=10)
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_INTERVAL = 0.2
 IDLE_INTERVAL = 1.0
 
@@ -71,7 +71,8 @@ class _Watch:
         self._uow = uow
         self._tenant_id = tenant_id
         self._wanted = wanted
-        self._since = utc_now() - OVERLAP
+        # By the clock of Postgres, which stamps the changes: it may differ from this server's.
+        self._since = BEGINNING
         self.sent: dict[UUID, int] = {}
         """Revision by document."""
         self.on_the_way: set[UUID] = set()
@@ -86,6 +87,8 @@ class _Watch:
                     if await uow.collections.get(collection_id) is None:
                         raise collection_not_found(collection_id)
                 page = await uow.documents.list_page(self._wanted, after=after, limit=PAGE)
+            if after is None and page:
+                self._advance(max(document.update_time for document in page))
             for document in page:
                 self._note(document)
                 yield document
