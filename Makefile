@@ -64,8 +64,9 @@ lock: setup ## Resolve the lock files anew
 	scripts/lock.sh
 
 .PHONY: bench
-bench: setup ## Measure, as ratios against baselines in the same run
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: setup ## Measure against baselines in the same run; ROUNDS=5 SECONDS=2 ARGS=--quick change it
+	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what the other words made, the demo's data included
