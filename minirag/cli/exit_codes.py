@@ -24,3 +24,5 @@ class ExitCode(enum.IntEnum):
     """Some documents ended FAILED; the others are READY."""
     INTERRUPTED = 130
     """Ctrl-C."""
+    BROKEN_PIPE = 141
+    """The reader of the output went away, as `head` does; what a shell says of a program so ended."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import minirag
-from minirag.cli import processes
+from minirag.cli import asking, collections, documents, keys, processes, tenants, upload
 
 app = typer.Typer(
     name="minirag",
@@ -40,6 +40,14 @@ app.command()(processes.up)
 app.command()(processes.serve)
 app.command()(processes.worker)
 app.command()(processes.migrate)
+app.add_typer(tenants.app, name="tenant")
+app.add_typer(keys.app, name="key")
+app.add_typer(collections.app, name="collection")
+app.command()(upload.upload)
+app.add_typer(documents.app, name="documents")
+app.command()(asking.search)
+app.command()(asking.ask)
+app.command()(asking.chat)
 app.command()(processes.compact)
 
 
