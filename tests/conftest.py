@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.support.database",
     "tests.support.servers",
     "tests.support.redis",
+    "tests.support.provider",
 ]

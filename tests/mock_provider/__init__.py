@@ -35,10 +35,12 @@ Chat, content (default: the sentence of the prompt's passages that matches the q
     finish-REASON    the finish reason (`length`, `content_filter`)
 
 Embeddings:
+    first-MS         delay before the vectors
     dim-N            vectors of N numbers (default 256; the request's `dimensions` wins)
     short            one vector too few
     ragged           the last vector one number short
     nan              a vector that holds NaN
+    nobase64         400 for a request that wants base64
 """
 
 from tests.mock_provider.server import MockProvider, RunningProvider, start

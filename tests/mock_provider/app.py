@@ -61,6 +61,8 @@ async def _embeddings(request: web.Request) -> web.StreamResponse:
     with record.open_call():
         try:
             early, behaviour = await _begin(request, record, model)
+            if early is None and behaviour.first:
+                await asyncio.sleep(behaviour.first)
             return early or _embed(record, behaviour, body)
         except (asyncio.CancelledError, ConnectionError):
             record.note_disconnect(model, 0)
@@ -153,6 +155,9 @@ async def _begin(
 
 
 def _embed(record: Record, behaviour: Behaviour, body: dict[str, Any]) -> web.Response:
+    as_base64 = body.get("encoding_format") == "base64"
+    if as_base64 and behaviour.nobase64:
+        return _error(400, "encoding_format: base64 is not supported")
     given = body.get("input", [])
     inputs = [given] if isinstance(given, str) else list(given)
     dimensions = int(body.get("dimensions") or behaviour.dim)
@@ -166,7 +171,6 @@ def _embed(record: Record, behaviour: Behaviour, body: dict[str, Any]) -> web.Re
     words = sum(texts.count_tokens(str(text)) for text in inputs)
     record.texts_embedded += len(inputs)
     record.prompt_tokens += words
-    as_base64 = body.get("encoding_format") == "base64"
     return web.json_response(
         {
             "object": "list",

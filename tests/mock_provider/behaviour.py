@@ -34,9 +34,10 @@ class Behaviour:
     short: bool = False
     ragged: bool = False
     nan: bool = False
+    nobase64: bool = False
 
 
-_FLAGS = frozenset({"badjson", "echo", "nousage", "short", "ragged", "nan"})
+_FLAGS = frozenset({"badjson", "echo", "nousage", "short", "ragged", "nan", "nobase64"})
 _COUNTS = frozenset({"tokens", "burst", "status", "flaky", "dim"})
 _PLACES = frozenset({"gate", "hang", "drop", "error", "cut", "garble"})
 

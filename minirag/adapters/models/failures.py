@@ -89,10 +89,6 @@ def unknown_model(model: str) -> ProviderRejected:
     )
 
 
-def broken_off() -> ProviderUnavailable:
-    return ProviderUnavailable(_UNREACHABLE)
-
-
 def silent_for(seconds: float) -> ProviderUnavailable:
     return ProviderUnavailable(
         f"The model provider sent nothing for {seconds:g} s; try again, or choose a faster model"

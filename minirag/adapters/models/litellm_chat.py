@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from minirag.adapters.models.answer_streams import AnswerPiece, read_pieces
-from minirag.adapters.models.failures import broken_off, silent_for, translate_failure
+from minirag.adapters.models.failures import BrokenStreamError, silent_for, translate_failure
 from minirag.adapters.models.litellm_loading import load_litellm, loaded_litellm
 from minirag.adapters.models.model_names import ProviderAccess, route_model
 from minirag.adapters.models.usage import estimate, price
@@ -71,14 +71,14 @@ class LiteLlmChatModels:
                     if piece.text:
                         said.append(piece.text)
                         yield TextDelta(piece.text)
+            if last.finish_reason is None:
+                raise BrokenStreamError("the stream ended without a finish reason")
         except MiniRagError:
             raise
         except Exception as error:  # LiteLLM, openai, httpx and aiohttp share no base
             # `from None`: the provider's text may hold the key, and tracebacks are logged.
             failure = translate_failure(error, model=request.model, secret=self._access.api_key)
             raise failure from None
-        if last.finish_reason is None:
-            raise broken_off()
         yield AnswerFinished(
             self._usage(litellm, routed["model"], request, last, "".join(said)),
             _FINISH_REASONS.get(last.finish_reason, FinishReason.STOP),

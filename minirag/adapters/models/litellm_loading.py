@@ -87,10 +87,14 @@ def _import_and_configure() -> ModuleType:
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     # Base64 embeddings pass through a pydantic model that declares lists of floats.
     warnings.filterwarnings("ignore", message="Pydantic serializer warnings", category=UserWarning)
+    # LiteLLM's own stream reader has pydantic build a model whose fields it can't make read-only.
+    warnings.filterwarnings("ignore", message=".*`ReadOnly` qualifier", category=UserWarning)
     import litellm  # noqa: PLC0415  # the reason for this module
 
     for logger in _LOGGERS:  # the import set the levels anew
         logging.getLogger(logger).setLevel(logging.CRITICAL)
+    # Its embedding call takes `max_retries=0` for "not given", and would repeat a 429 by itself.
+    litellm.DEFAULT_MAX_RETRIES = 0  # type: ignore[attr-defined]  # imported there, not exported
     litellm.suppress_debug_info = True
     litellm.drop_params = True
     litellm.turn_off_message_logging = True

@@ -305,7 +305,7 @@ MARKS = st.sampled_from(
         max_size=5,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 async def test_every_quotation_is_the_sentence_that_was_said(passages: list[str]) -> None:
     answer = await ask("Was the museum founded in 1901 by 猫 or 犬?", *passages)
 

@@ -12,7 +12,6 @@ import structlog
 
 from minirag.adapters.models.failures import (
     BrokenStreamError,
-    broken_off,
     retry_after_seconds,
     silent_for,
     translate_failure,
@@ -154,7 +153,6 @@ def test_the_headers_that_litellm_keeps_aside_are_read_first() -> None:
 
 def test_messages_say_what_to_do_next() -> None:
     assert "`provider/name`" in unknown_model("nonsense").message
-    assert "try again" in broken_off().message
     assert "2.5 s" in silent_for(2.5).message
 
 
