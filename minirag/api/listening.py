@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import os
 import socket
+import ssl
 
 import grpc
 import grpc.aio
@@ -25,6 +26,9 @@ def bind(server: grpc.aio.Server, settings: Settings) -> tuple[str, int]:
             " in plain text: set MINIRAG_TLS_CERTIFICATE_FILE and MINIRAG_TLS_KEY_FILE, or"
             " MINIRAG_ALLOW_PLAINTEXT=true behind a proxy that encrypts"
         )
+    # gRPC doesn't tell why it can't listen, and writes lines of its own to standard error.
+    if obstacle := _find_obstacle(settings):
+        raise SettingsError(obstacle)
     wanted = format_address(settings.host, settings.port)
     try:
         if credentials is None:
@@ -32,7 +36,7 @@ def bind(server: grpc.aio.Server, settings: Settings) -> tuple[str, int]:
         else:
             port = server.add_secure_port(wanted, credentials)
     except RuntimeError:
-        raise SettingsError(_why_not(settings)) from None
+        raise SettingsError(f"MINIRAG_PORT: can't listen on {wanted}") from None
     return format_address(settings.host, port), port
 
 
@@ -66,28 +70,43 @@ def _tls_credentials(settings: Settings) -> grpc.ServerCredentials | None:
         raise SettingsError(
             f"MINIRAG_TLS_{name}_FILE: {error.strerror}: {error.filename}"
         ) from None
+    try:
+        # An empty password, since a key that needs one would be asked for on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, ValueError):
+        raise SettingsError(
+            "MINIRAG_TLS_CERTIFICATE_FILE: the certificate and its key can't be used together: both"
+            " must be PEM, without a password, and belong to each other"
+        ) from None
     return grpc.ssl_server_credentials([pair])
 
 
-def _why_not(settings: Settings) -> str:
-    """Say why an address couldn't be bound. gRPC doesn't tell, so a plain socket is asked."""
-    where = format_address(settings.host, settings.port)
+def _find_obstacle(settings: Settings) -> str | None:
+    """Say why none of the host's addresses can be listened on, or None: a plain socket tells."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        found = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except socket.gaierror:
+        )
+    except (socket.gaierror, UnicodeError):
         return f"MINIRAG_HOST: {settings.host} isn't a known host name or address"
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            return f"MINIRAG_PORT: {where} is in use: stop the other server, or choose another port"
-        if error.errno == errno.EADDRNOTAVAIL:
-            return f"MINIRAG_HOST: {settings.host} isn't an address of this machine"
-        return f"MINIRAG_PORT: can't listen on {where}: {os.strerror(error.errno or 0)}"
-    if settings.tls_certificate_file is not None:
-        return "MINIRAG_TLS_CERTIFICATE_FILE: the certificate and its key can't be used together"
-    return f"MINIRAG_PORT: can't listen on {where}"
+    obstacle = None
+    for family, kind, protocol, _, address in found:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                probe.listen(1)
+        except OSError as error:
+            obstacle = obstacle or _describe(settings, error)
+        else:
+            return None
+    return obstacle
+
+
+def _describe(settings: Settings, error: OSError) -> str:
+    where = format_address(settings.host, settings.port)
+    if error.errno == errno.EADDRINUSE:
+        return f"MINIRAG_PORT: {where} is in use: stop the other server, or choose another port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"MINIRAG_HOST: {settings.host} isn't an address of this machine"
+    return f"MINIRAG_PORT: can't listen on {where}: {os.strerror(error.errno or 0)}"
