@@ -81,7 +81,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         if plan is None:
             handler = await continuation(handler_call_details)
             if handler is None:
-                return self._refuse(Call(method[:MAX_METHOD]), describe_unknown_method(method))
+                call = Call(method[:MAX_METHOD])
+                bind_contextvars(method=call.method, correlation_id=call.correlation_id)
+                return self._refuse(call, describe_unknown_method(method))
             plan = self._plans[method] = self._make_plan(method, handler)
         call = Call(method)
         CURRENT_CALL.set(call)
