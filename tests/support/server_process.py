@@ -15,6 +15,8 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import structlog
+
 from minirag.config import Settings, SettingsError, load_settings
 from minirag.domain.access import TenantContext
 from minirag.domain.documents import Document
@@ -44,8 +46,16 @@ class ForgetfulDocuments(FakeDocuments):
         return replace(document, version=version)
 
 
+class TellingContainer(FakeContainer):
+    """Says in the log when it is closed."""
+
+    async def close(self) -> None:
+        await super().close()
+        structlog.get_logger().info("container_closed")
+
+
 async def open_container(settings: Settings) -> FakeContainer:
-    container = FakeContainer(settings, documents=ForgetfulDocuments())
+    container = TellingContainer(settings, documents=ForgetfulDocuments())
     # The key of all scopes is known from the start.
     container.authenticator.key_with()
     gate = container.answers.gate = asyncio.Event()
