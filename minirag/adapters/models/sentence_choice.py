@@ -32,6 +32,7 @@ class Candidate:
     number: int
     text: str
     terms: Terms
+    subject_terms: Terms
     context_terms: Terms
     is_prose: bool
 
@@ -42,11 +43,15 @@ def read_candidates(passage: Passage, question: QuestionTerms) -> list[Candidate
     for sentence in read_sentences(passage.text):
         if sentence.context != context:
             context, context_terms = sentence.context, question.terms_of(sentence.context)
+        terms = subject_terms = question.terms_of(sentence.text)
+        if sentence.subject != sentence.text:
+            subject_terms = question.terms_of(sentence.subject)
         candidates.append(
             Candidate(
                 passage.number,
                 sentence.text,
-                question.terms_of(sentence.text),
+                terms,
+                subject_terms,
                 context_terms,
                 sentence.is_prose,
             )
@@ -61,7 +66,7 @@ def choose_sentences(candidates: Sequence[Candidate], asked: Terms) -> list[Cand
     number would be shown with the first one's quotation.
 
     The score is the share of the question's terms that the sentence holds, each weighted by its inverse
-    frequency among all candidates; terms that only its heading holds count half. Headings and code are
+    frequency among all candidates; terms that only its context holds count half. Headings and code are
     chosen only where no sentence of prose scores. Empty when no candidate has a term in common.
     """
     weights = _weights(candidates, asked)
@@ -91,7 +96,7 @@ def _weights(candidates: Sequence[Candidate], asked: Terms) -> dict[int, float]:
 def _score(candidate: Candidate, weights: dict[int, float]) -> float:
     relevance = sum(
         weight
-        if term in candidate.terms
+        if term in candidate.subject_terms
         else _CONTEXT_WEIGHT * weight * (term in candidate.context_terms)
         for term, weight in weights.items()
     )

@@ -41,6 +41,25 @@ You have 30 days from delivery.
 pip install minirag
 ```
 """
+ROWS = """\
+name: Free
+price: 0 EUR
+support: none
+
+name: Pro
+price: 20 EUR
+support: by mail
+
+name: Team
+price: 90 EUR
+support: by phone
+"""
+TRANSCRIPT = """\
+Alice: When do you open?
+Bob: The museum opens at nine.
+Alice: And the café?
+Bob: It opens at ten, as the kitchen needs time.
+"""
 
 
 @pytest.mark.parametrize(
@@ -51,6 +70,9 @@ pip install minirag
         ("What is the refund period?", FAQ, "You have 30 days from delivery."),
         ("What is the price of the Pro plan?", FAQ, "| Pro | 20 EUR |"),
         ("how do I install minirag", FAQ, "pip install minirag"),
+        ("What is the price of the Pro plan?", ROWS, "price: 20 EUR"),
+        ("Which support does Team get?", ROWS, "support: by phone"),
+        ("How much time does the kitchen need?", TRANSCRIPT, TRANSCRIPT.splitlines()[-1]),
         (
             "Wie kündige ich den Vertrag?",
             "Der Hund ist braun. Verträge können mit einer Frist von drei Monaten gekündigt werden.",
