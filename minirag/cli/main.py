@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 import minirag
-from minirag.cli import asking, collections, documents, keys, processes, tenants, upload
+from minirag.cli import (
+    asking,
+    collections,
+    demo,
+    doctor,
+    documents,
+    keys,
+    processes,
+    tenants,
+    upload,
+)
 
 app = typer.Typer(
     name="minirag",
@@ -48,6 +58,8 @@ app.add_typer(documents.app, name="documents")
 app.command()(asking.search)
 app.command()(asking.ask)
 app.command()(asking.chat)
+app.command()(doctor.doctor)
+app.command()(demo.demo)
 app.command()(processes.compact)
 
 

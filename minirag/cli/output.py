@@ -85,7 +85,11 @@ class Output:
         from rich.table import Table  # noqa: PLC0415
 
         table = Table(
-            box=box.SIMPLE_HEAD, pad_edge=False, title=title or None, title_justify="left"
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            title=title or None,
+            title_justify="left",
         )
         for index, column in enumerate(columns):
             # An id that is cut can't be copied.

@@ -5,6 +5,8 @@ What each needs is imported when it is called, so that `minirag --help` answers 
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +37,19 @@ PortOption = Annotated[
 
 
 def up(
-    data_dir: DataDirectoryOption = None, host: HostOption = None, port: PortOption = None
+    data_dir: DataDirectoryOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--ready-file",
+            metavar="FILE",
+            dir_okay=False,
+            help="Write address, platform_key_file and pid here, as JSON, once calls are served.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run everything on this machine, with Postgres, Redis and the vectors in one directory."""
     from minirag.embedded.layout import default_data_directory  # noqa: PLC0415
@@ -45,7 +59,15 @@ def up(
     # Lines for people unless a format was asked for: this is the command of a terminal.
     if sys.stderr.isatty():
         overrides.setdefault("log_format", "console")
-    code = run_node(data_dir or default_data_directory(), _announce, overrides)
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
+
+    def announce(node: ReadyNode) -> None:
+        _announce(node)
+        if ready_file is not None:
+            _write_ready_file(ready_file, node)
+
+    code = run_node(data_dir or default_data_directory(), announce, overrides)
     raise typer.Exit(code)
 
 
@@ -124,6 +146,17 @@ def _fail(command: str, message: str, code: ExitCode) -> None:
     raise typer.Exit(code)
 
 
+def _write_ready_file(path: Path, node: ReadyNode) -> None:
+    state = {
+        "address": node.address,
+        "platform_key_file": str(node.platform_key_file),
+        "pid": os.getpid(),
+    }
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(state) + "\n")
+    partial.replace(path)  # who reads it reads all of it
+
+
 def _announce(node: ReadyNode) -> None:
     """Tell the person at the terminal, on standard output, what they need now."""
     key_file = node.platform_key_file
@@ -136,7 +169,8 @@ def _announce(node: ReadyNode) -> None:
         ]
     lines += [
         "",
-        "Make a tenant:",
+        "Make a tenant, by this command or from anywhere else:",
+        f"  MINIRAG_PLATFORM_KEY=$(cat {key_file}) minirag tenant create acme --server {node.address}",
         f'  grpcurl -plaintext -H "authorization: Bearer $(cat {key_file})" \\',
         f'    -d \'{{"slug": "acme"}}\' {node.address} minirag.v1.TenantService/CreateTenant',
         "",

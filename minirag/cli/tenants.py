@@ -66,8 +66,8 @@ def list_tenants(session: Session) -> None:
 def show_secret(session: Session, secret: str) -> None:
     """Print a new key, the only time that anybody sees it, and how to use it."""
     output = session.output
-    output.show("\nAPI key, shown this once:\n")
-    output.show(f"  {secret}\n", style="bold")
-    output.show("Keep it, and let the other commands use it:\n")
-    output.show(f"  export MINIRAG_API_KEY={secret}")
+    output.show(
+        "\nIts API key is shown this once: keep it. The other commands read it from here:\n"
+    )
+    output.show(f"  export MINIRAG_API_KEY={secret}", style="bold")
     output.show(f"  export MINIRAG_SERVER={session.server}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from minirag.cli.upload_files import UploadFile, collect_files, collect_unnamed_
 from minirag.cli.upload_progress import UploadProgress
 from minirag.cli.uploading import Uploader, UploadPlan
 from minirag.cli.wording import parse_metadata
+
+if TYPE_CHECKING:
+    from minirag_sdk.v1 import document_service_pb2 as document_pb
 
 
 class ExternalIdSource(enum.StrEnum):
@@ -90,8 +93,8 @@ def upload_files(
     return progress
 
 
-def list_contents(session: Session, collection: str) -> dict[str, str]:
-    """Return the SHA-256 of each document's newest content by external id, FAILED ones left out."""
+def list_contents(session: Session, collection: str) -> dict[str, document_pb.Document]:
+    """Return the collection's documents by external id, FAILED ones left out."""
     from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
 
     listed = session.list_all(
@@ -100,7 +103,7 @@ def list_contents(session: Session, collection: str) -> dict[str, str]:
         "documents",
     )
     return {
-        one.external_id: one.sha256
+        one.external_id: one
         for one in listed
         if one.external_id and one.state != pb.DOCUMENT_STATE_FAILED
     }

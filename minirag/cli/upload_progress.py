@@ -117,12 +117,13 @@ class UploadProgress:
             )
             return
         done = self.ready if waited else self.accepted_count
-        told = f"{count_of(done, 'document')} {'ready' if waited else 'accepted'}"
-        if self.unchanged_count:
-            told += f", {self.unchanged_count:,} unchanged"
-        if self.failures:
-            told += f", {len(self.failures):,} failed"
-        output.show(told + ".")
+        counts = {
+            "searchable" if waited else "accepted": done,
+            "unchanged": self.unchanged_count,
+            "failed": len(self.failures),
+        }
+        told = [f"{count:,} {what}" for what, count in counts.items() if count]
+        output.show(f"{count_of(self._file_count, 'file')}: {', '.join(told)}.")
         if self.failures:
             output.show_table(
                 ("File", "Why it failed"),

@@ -35,8 +35,8 @@ class UploadPlan:
     collection_id: str
     metadata: Mapping[str, str | float | bool] = field(default_factory=dict)
     external_ids: bool = True
-    known_sha256: Mapping[str, str] = field(default_factory=dict)
-    """By external id: contents that are there already and needn't be sent."""
+    known: Mapping[str, document_pb.Document] = field(default_factory=dict)
+    """By external id: documents whose content needn't be sent again."""
 
 
 class UploadListener(Protocol):
@@ -143,9 +143,13 @@ class Uploader:
         from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
 
         sha256 = hash_file(file.path)
-        if self._plan.known_sha256.get(file.name) == sha256:
-            self._listener.unchanged(file)
-            return None
+        known = self._plan.known.get(file.name)
+        if known is not None and known.sha256 == sha256:
+            if known.state == pb.DOCUMENT_STATE_READY:
+                self._listener.unchanged(file)
+                return None
+            self._listener.accepted(file, known)  # by an upload that isn't through yet
+            return known
         header = pb.UploadDocumentHeader(
             collection_id=self._plan.collection_id,
             display_name=file.name,
