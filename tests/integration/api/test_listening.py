@@ -45,6 +45,16 @@ async def test_two_servers_do_not_share_a_port(running: RunningServer) -> None:
     assert (await whoami(running.channel)).HasField("platform")
 
 
+async def test_no_other_server_can_join_its_port(running: RunningServer) -> None:
+    """Sharing needs both to agree, and gRPC's servers do so by default."""
+    willing = grpc.aio.server(options=[("grpc.so_reuseport", 1)])
+
+    with pytest.raises(RuntimeError, match="Failed to bind"):
+        willing.add_insecure_port(f"127.0.0.1:{running.port}")
+
+    await willing.stop(None)
+
+
 async def test_a_port_can_be_taken_again_at_once() -> None:
     async with open_server() as first:
         port = first.port

@@ -308,9 +308,12 @@ async def test_frequent_pings_during_a_silent_answer_are_no_offence(
     running: RunningServer, gate: asyncio.Event
 ) -> None:
     """Left at its defaults, a server answers the third ping with `too_many_pings` and hangs up."""
-    async with open_channel(
-        running.port, keepalive_time_ms=1000, keepalive_permit_without_calls=1
-    ) as channel:
+    pings: dict[str, int] = {
+        "keepalive_time_ms": 1000,
+        "keepalive_permit_without_calls": 1,
+        "http2.max_pings_without_data": 0,
+    }
+    async with open_channel(running.port, **pings) as channel:
         call = ChatServiceStub(channel).SendMessage(QUESTION, metadata=running.as_tenant)
         await read_to_first_delta(call)
         silent = asyncio.ensure_future(call.read())
