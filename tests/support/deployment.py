@@ -1,0 +1,136 @@
+"""The production form for tests: `serve` and `worker` processes on stores of their own."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from minirag.embedded.postgres import PostgresServer
+from minirag.embedded.redis import RedisServer
+from tests.support.programs import MINIRAG, Program, run_minirag
+
+QUEUE = "minirag"
+
+
+class Replica:
+    """A `minirag serve` process."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.address = ""
+
+    def start(self) -> None:
+        """Return when it serves."""
+        seen = len(self.program.log) if self.program.log_file.exists() else 0
+        self.program.start()
+        self.address = self.program.await_sign(
+            lambda: find_event(self.program.log[seen:], "serving", "address")
+        )
+
+
+class Deployment:
+    """Postgres, Redis, the stand-in for a Qdrant server, and what is started on them."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+        self.directory = directory
+        self.postgres = PostgresServer(directory / "postgres", durable=False)
+        self.redis = RedisServer(directory / "redis", directory / "run" / "redis.sock")
+        self.platform_key = f"mrp_{secrets.token_urlsafe(32)}"
+        self._settings = settings
+        self._qdrant_port = 0
+        self._vectors: Program | None = None
+        self._programs: list[Program] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings that every process of it gets."""
+        return {
+            "MINIRAG_DATABASE_URL": self.postgres.app_url(),
+            "MINIRAG_DATABASE_OWNER_URL": self.postgres.owner_url(),
+            "MINIRAG_REDIS_URL": self.redis.url,
+            "MINIRAG_QDRANT_URL": f"http://127.0.0.1:{self._qdrant_port}",
+            "MINIRAG_BLOB_PATH": str(self.directory / "blobs"),
+            "MINIRAG_PLATFORM_KEY": self.platform_key,
+            "MINIRAG_QUEUE_NAME": QUEUE,
+            "TMPDIR": str(self.directory),  # where a worker keeps its pulse
+            **self._settings,
+        }
+
+    @property
+    def vectors_url(self) -> str:
+        return self.environment["MINIRAG_QDRANT_URL"]
+
+    def start_stores(self) -> None:
+        (self.directory / "blobs").mkdir(exist_ok=True)
+        self.postgres.start()
+        self.redis.start()
+        self.start_vectors()
+
+    def start_vectors(self) -> None:
+        """Start the vector store: at its old address, with its points, if it ran before."""
+        command = [sys.executable, "-m", "tests.support.qdrant_server"]
+        command += ["--port", str(self._qdrant_port), "--path", str(self.directory / "qdrant")]
+        self._vectors = self._program("qdrant", command)
+        self._vectors.start()
+        url = self._vectors.await_sign(
+            lambda: (self._vectors and self._vectors.output.strip()) or None
+        )
+        self._qdrant_port = int(url.rpartition(":")[2])
+
+    def kill_vectors(self) -> None:
+        assert self._vectors is not None
+        self._vectors.kill()
+
+    def migrate(self) -> None:
+        done = run_minirag(self.directory, "migrate", environment=self.environment)
+        assert done.returncode == 0, done.stderr
+
+    def serve(self, name: str, **settings: str) -> Replica:
+        """Start a replica; `settings` go over the deployment's, by their variable's name."""
+        program = self._program(name, [*MINIRAG, "serve", "--port", "0"], settings)
+        replica = Replica(program)
+        replica.start()
+        return replica
+
+    def work(self, name: str, **settings: str) -> Program:
+        """Start a worker."""
+        worker = self._program(name, [*MINIRAG, "worker"], settings)
+        start_worker(worker)
+        return worker
+
+    def close(self) -> None:
+        """End the processes, the last one first, then the stores."""
+        try:
+            for program in reversed(self._programs):
+                program.close()
+        finally:
+            self.redis.stop()
+            self.postgres.stop()
+
+    def _program(
+        self, name: str, command: list[str], settings: Mapping[str, str] | None = None
+    ) -> Program:
+        environment = {} if name == "qdrant" else {**self.environment, **(settings or {})}
+        program = Program(name, command, self.directory, environment)
+        self._programs.append(program)
+        return program
+
+
+def start_worker(worker: Program) -> None:
+    """Start a worker (again), and return when it takes jobs."""
+    seen = len(worker.log) if worker.log_file.exists() else 0
+    worker.start()
+    worker.await_sign(lambda: find_event(worker.log[seen:], "worker_started", "event"))
+
+
+def find_event(log: str, event: str, value: str) -> str | None:
+    """Return a value of the first line of a JSON log that tells of an event."""
+    for line in log.splitlines():
+        if f'"{event}"' in line:
+            told = json.loads(line)
+            if told.get("event") == event:
+                return str(told[value])
+    return None
