@@ -258,7 +258,7 @@ class AnsweringService:
                 "the conversation has another assistant: leave it out, or start a new conversation",
             )
         history = await uow.messages.list_latest(conversation.id, limit=HISTORY_MESSAGES)
-        if history and history[-1].state is GenerationState.RUNNING:
+        if any(message.state is GenerationState.RUNNING for message in history):
             raise Conflict(
                 "another answer is being made in this conversation: wait for it or cancel it",
                 retry_after=HEARTBEAT_SECONDS,
@@ -333,9 +333,7 @@ class AnsweringService:
         if answer.model_request is not None:
             estimate = self._models.estimate_usage(answer.model_request, message.content)
             message = answer.refresh(usage=estimate)
-        # Shielded: whoever cancels this task twice must not cost the tenant its record.
-        recording = asyncio.ensure_future(self._record(context, answer, message))
-        await asyncio.shield(recording)
+        await self._record(context, answer, message)
 
     async def _record(self, context: TenantContext, answer: _Answer, message: Message) -> None:
         answer.is_recorded = True
@@ -345,7 +343,10 @@ class AnsweringService:
             latency_ms=round((finished - answer.started) * 1000),
             first_token_ms=None if first is None else round((first - answer.started) * 1000),
         )
-        await self._ledger.finish(answer.generation, message, timing, context.key_id)
+        # Shielded: whoever cancels this task now, or twice, must not cost the tenant its record.
+        await asyncio.shield(
+            self._ledger.finish(answer.generation, message, timing, context.key_id)
+        )
 
 
 async def _choose_collections(

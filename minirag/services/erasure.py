@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from minirag.domain.documents import Metadata
 from minirag.domain.jobs import Job
 from minirag.domain.retrieval import VectorFilter
 from minirag.errors import Unavailable
@@ -76,15 +77,23 @@ class Erasure:
         await self._blobs.delete_prefix(tenant_prefix(job.tenant_id))
         async with self._uow.tenant(job.tenant_id) as uow:
             await uow.tenants.remove(job.tenant_id)
+        # An upload that was under way may have stored its blob in between; from here on none is accepted.
+        await self._blobs.delete_prefix(tenant_prefix(job.tenant_id))
 
     async def update_metadata(self, job: Job) -> None:
-        """Bring a document's metadata to its points."""
-        async with self._uow.tenant(job.tenant_id) as uow:
-            document = await uow.documents.get(job.subject_id)
-        if document is None:
-            return
-        for space in await self._spaces.list_all(job.tenant_id):
-            await self._vectors.set_metadata(job.tenant_id, space, document.id, document.metadata)
+        """Bring a document's metadata to its points.
+
+        Read again afterwards: of two such jobs at once, the one with the older metadata may write last.
+        """
+        written: Metadata | None = None
+        while True:
+            async with self._uow.tenant(job.tenant_id) as uow:
+                document = await uow.documents.get(job.subject_id)
+            if document is None or document.metadata == written:
+                return
+            written = document.metadata
+            for space in await self._spaces.list_all(job.tenant_id):
+                await self._vectors.set_metadata(job.tenant_id, space, document.id, written)
 
     async def _erase_document(self, tenant_id: UUID, document_id: UUID) -> None:
         async with self._uow.tenant(tenant_id) as uow:

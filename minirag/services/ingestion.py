@@ -23,17 +23,22 @@ from minirag.domain.documents import (
 from minirag.domain.ids import chunk_id
 from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import EmbeddingSpace, VectorFilter, VectorPoint
+from minirag.domain.tenants import TenantState
 from minirag.errors import ParseFailure, ProviderRejected
-from minirag.services.blob_keys import text_key
+from minirag.services.blob_keys import text_key, version_prefix
 from minirag.services.metering import UsageMeter
 from minirag.services.ports.files import BlobStore, Chunker, DocumentParser
 from minirag.services.ports.models import EmbeddingModels, LexicalEncoder
-from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.spaces import EmbeddingSpaces
 
 CHUNK_ROWS_PER_TRANSACTION = 500
 TEXT_PART = 256 * 1024
+
+
+class _NoLongerWanted(Exception):
+    """The document, the version or their tenant was deleted while it was worked on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +93,9 @@ class Ingestion:
             indexed = work.version.chunks_indexed
             while indexed < count:
                 indexed = await self._index_batch(work, space, indexed)
-                if not indexed:
-                    return
             await self._publish(work)
+        except _NoLongerWanted:
+            await self._discard(work)
         except ParseFailure as error:
             await self._fail(work, Failure(FailureCode(error.code), error.message))
         except ProviderRejected as error:
@@ -104,13 +109,13 @@ class Ingestion:
             await self._fail(work, Failure(FailureCode.RETRIES_EXHAUSTED, reason))
 
     async def _load(self, tenant_id: UUID, version_id: UUID) -> _Work | None:
-        """Return the work, or None when it is done, or the document is gone."""
+        """Return the work, or None when it is done, or no longer wanted."""
         async with self._uow.tenant(tenant_id) as uow:
             version = await uow.documents.get_version(version_id)
             if version is None or version.state.is_final:
                 return None
             document = await uow.documents.get(version.document_id)
-            if document is None:
+            if document is None or not await _is_tenant_kept(uow, tenant_id):
                 return None
             collection = await uow.collections.get(document.collection_id)
             if collection is None:
@@ -129,6 +134,8 @@ class Ingestion:
             )
         text = parsed.text.encode()
         await self._blobs.put(text_key(version.tenant_id, version.id), _parts(text))
+        async with self._uow.tenant(version.tenant_id) as uow:
+            await _require_wanted(uow, work)
         chunks = await asyncio.to_thread(self._cut, work, parsed)
         if not chunks:
             raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
@@ -167,12 +174,18 @@ class Ingestion:
         ]
 
     async def _index_batch(self, work: _Work, space: EmbeddingSpace, indexed: int) -> int:
-        """Embed and index the next chunks; return how many are done, 0 when nobody wants them now."""
+        """Embed and index the next chunks; return how many are done.
+
+        Whether the version is still wanted is asked after the points were written: an erasure that began
+        before may have passed the vector store already, one that begins later will find them.
+        """
         tenant_id = work.context.tenant_id
         async with self._uow.tenant(tenant_id) as uow:
             chunks = await uow.chunks.list_page(
                 work.version.id, after_ordinal=indexed - 1, limit=self._batch_size
             )
+        if not chunks:
+            raise _NoLongerWanted
         texts = [_embedded_text(work.document, chunk) for chunk in chunks]
         vectors: list[tuple[float, ...] | None] = [None] * len(chunks)
         if space.dimensions:
@@ -204,25 +217,17 @@ class Ingestion:
         await self._vectors.upsert(tenant_id, space, points)
         done = indexed + len(chunks)
         async with self._uow.tenant(tenant_id) as uow:
-            is_wanted = await uow.documents.get(work.document.id) is not None
-            if is_wanted:
-                await uow.documents.set_version_state(
-                    work.version.id, DocumentState.EMBEDDING, chunks_indexed=done
-                )
-        if not is_wanted:
-            # Deleted meanwhile: its erasure may have passed the vector store before these points came.
-            where = VectorFilter(version_ids=(work.version.id,))
-            await self._vectors.delete(tenant_id, space, where)
-            return 0
+            await _require_wanted(uow, work)
+            await uow.documents.set_version_state(
+                work.version.id, DocumentState.EMBEDDING, chunks_indexed=done
+            )
         return done
 
     async def _publish(self, work: _Work) -> None:
         """Switch searches over to this version, and have all older ones erased, in one transaction."""
         async with self._uow.tenant(work.context.tenant_id) as uow:
             await uow.documents.publish_version(work.version.id)
-            document = await uow.documents.get(work.document.id)
-            if document is None:
-                return
+            document = await _require_wanted(uow, work)
             published = document.published_version_id
             versions = await uow.documents.list_versions(document.id)
             newest_published = max(
@@ -231,8 +236,9 @@ class Ingestion:
             for version in versions:
                 if version.number < newest_published:
                     await uow.jobs.add(JobKind.ERASE_VERSION, version.id)
-            # Metadata that changed while the points were being written has to reach them, too.
-            if document.metadata != work.document.metadata:
+            # Metadata that changed while the points were being written has to reach them, too. Those of an
+            # earlier attempt were written with metadata that nobody knows any more.
+            if document.metadata != work.document.metadata or work.version.chunks_indexed:
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
 
     async def _set_state(self, work: _Work, state: DocumentState) -> None:
@@ -240,14 +246,42 @@ class Ingestion:
             await uow.documents.set_version_state(work.version.id, state)
 
     async def _fail(self, work: _Work, failure: Failure) -> None:
-        tenant_id = work.context.tenant_id
-        for space in await self._spaces.list_all(tenant_id):
-            where = VectorFilter(version_ids=(work.version.id,))
-            await self._vectors.delete(tenant_id, space, where)
-        async with self._uow.tenant(tenant_id) as uow:
+        await self._erase_points(work)
+        async with self._uow.tenant(work.context.tenant_id) as uow:
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.FAILED, failure=failure
             )
+            document = await uow.documents.get(work.document.id)
+            if document is not None and document.published_version_id is not None:
+                # The upload brought new metadata for the document; the published points have the old.
+                await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
+
+    async def _discard(self, work: _Work) -> None:
+        """Take away what came after the erasure had passed."""
+        await self._erase_points(work)
+        await self._blobs.delete_prefix(version_prefix(work.context.tenant_id, work.version.id))
+
+    async def _erase_points(self, work: _Work) -> None:
+        tenant_id = work.context.tenant_id
+        where = VectorFilter(version_ids=(work.version.id,))
+        for space in await self._spaces.list_all(tenant_id):
+            await self._vectors.delete(tenant_id, space, where)
+
+
+async def _require_wanted(uow: TenantUnitOfWork, work: _Work) -> Document:
+    """Return the document as it is now; raise `_NoLongerWanted` when it or the version is gone."""
+    document = await uow.documents.get(work.document.id)
+    version = await uow.documents.get_version(work.version.id)
+    if document is None or version is None:
+        raise _NoLongerWanted
+    if not await _is_tenant_kept(uow, work.context.tenant_id):
+        raise _NoLongerWanted
+    return document
+
+
+async def _is_tenant_kept(uow: TenantUnitOfWork, tenant_id: UUID) -> bool:
+    tenant = await uow.tenants.get(tenant_id)
+    return tenant is not None and tenant.state is not TenantState.DELETING
 
 
 async def _parts(text: bytes) -> AsyncIterator[bytes]:

@@ -1,0 +1,128 @@
+"""The services with real LiteLLM against the mock provider: from the upload to the cited answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from minirag.adapters.models.litellm_chat import LiteLlmChatModels
+from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
+from minirag.adapters.parsing.sandbox import SandboxedParser
+from minirag.domain.chats import Completed, Delta, GenerationState, Retrieved
+from minirag.domain.documents import FailureCode
+from minirag.errors import ProviderUnavailable
+from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from minirag.services.answering import AnsweringService, ModelDefaults
+from tests.integration.postgres.records import add_tenant
+from tests.integration.services.desk import Desk, completed, said, started
+from tests.integration.services.wiring import World, paragraphs
+from tests.mock_provider import MockProvider
+
+EMBEDDER = "openai/mock-embed.dim-48"
+
+
+@pytest.fixture
+async def lite_world(
+    uow: PostgresUnitOfWorkFactory,
+    owner: asyncpg.Connection,
+    parser: SandboxedParser,
+    tmp_path: Path,
+    mock_provider: MockProvider,
+) -> AsyncIterator[World]:
+    embeddings = LiteLlmEmbeddingModels(api_base=mock_provider.url, api_key="test-key")
+    world = World(uow, owner, parser, tmp_path, await add_tenant(uow), embeddings=embeddings)
+    yield world
+    await world.close()
+
+
+def _desk(world: World, provider: MockProvider, model: str) -> Desk:
+    desk = Desk(world)
+    desk.service = AnsweringService(
+        world.uow,
+        world.retriever,
+        LiteLlmChatModels(api_base=provider.url, api_key="test-key"),
+        world.ledger,
+        ModelDefaults(f"openai/{model}", 256, 60.0),
+    )
+    return desk
+
+
+async def test_uploaded_text_is_embedded_found_and_cited(
+    lite_world: World, mock_provider: MockProvider
+) -> None:
+    collection = await lite_world.add_collection(model=EMBEDDER)
+    await lite_world.add_ready(collection, paragraphs("walrus", "heron", "badger"))
+    desk = _desk(lite_world, mock_provider, "mock-chat")
+
+    events = await desk.read("Which paragraph describes the heron?")
+
+    message = completed(events)
+    assert isinstance(events[1], Retrieved)
+    assert events[1].chunks[0].dense.rank == 1
+    assert "heron" in message.citations[0].quote
+    assert message.usage.output_tokens == len(said(events).split())
+    assert not message.usage.is_estimated
+
+
+async def test_client_that_leaves_in_mid_stream_disconnects_the_provider(
+    lite_world: World, mock_provider: MockProvider
+) -> None:
+    collection = await lite_world.add_collection(model="")
+    await lite_world.add_ready(collection, paragraphs("walrus"))
+    model = "mock-chat.tokens-9.gate-4"
+    desk = _desk(lite_world, mock_provider, model)
+    read = []
+
+    async with aclosing(desk.ask()) as events:
+        async for event in events:
+            read.append(event)
+            if len([each for each in read if isinstance(each, Delta)]) == 4:
+                break
+
+    _, message = await desk.load(started(read))
+    await mock_provider.wait_until(
+        lambda stats: any(left.model == model for left in stats.disconnects)
+    )
+    assert message.state is GenerationState.CANCELLED
+    assert message.content == said(read)
+    assert message.usage.is_estimated
+    assert message.usage.output_tokens > 0
+
+
+async def test_stream_that_breaks_keeps_what_was_said_and_the_next_answer_works(
+    lite_world: World, mock_provider: MockProvider
+) -> None:
+    collection = await lite_world.add_collection(model="")
+    await lite_world.add_ready(collection, paragraphs("walrus"))
+    broken = _desk(lite_world, mock_provider, "mock-chat.tokens-9.drop-3")
+    read = []
+
+    with pytest.raises(ProviderUnavailable):
+        async for event in broken.ask():
+            read.append(event)  # what came before the error counts
+    _, message = await broken.load(started(read))
+    following = await _desk(lite_world, mock_provider, "mock-chat").read(
+        conversation_id=started(read).conversation_id
+    )
+
+    assert message.state is GenerationState.FAILED
+    assert message.content == said(read) != ""
+    assert isinstance(following[-1], Completed)
+
+
+async def test_wrong_provider_key_ends_the_document_as_failed_without_telling_the_key(
+    lite_world: World,
+) -> None:
+    collection = await lite_world.add_collection(model="openai/mock-embed.status-401")
+    document = await lite_world.upload(collection, paragraphs("walrus"))
+
+    await lite_world.run_jobs()
+
+    failed = await lite_world.documents.get(lite_world.context, document.id)
+    assert failed.version.failure is not None
+    assert failed.version.failure.code is FailureCode.EMBEDDING_REJECTED
+    assert "test-key" not in failed.version.failure.reason
