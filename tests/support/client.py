@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from minirag_sdk.v1 import chat_service_pb2 as chat_pb
 from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
 from minirag_sdk.v1 import document_service_pb2 as document_pb
@@ -96,6 +97,12 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def health(self, service: str = "") -> str:
+        """`SERVING` or `NOT_SERVING`."""
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     async def create_collection(self, name: str = "") -> str:
         request = document_pb.CreateCollectionRequest(display_name=name or f"c-{uuid4().hex[:8]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -29,7 +29,9 @@ class NodeProcess:
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.data = directory / "data"
+        self._ready_file = directory / "ready.json"
         command = [*MINIRAG, "up", "--data-dir", str(self.data), "--port", "0"]
+        command += ["--ready-file", str(self._ready_file)]
         self.program = Program("node", command, directory, settings or {})
         self.address = ""
 
@@ -56,12 +58,15 @@ class NodeProcess:
 
     def start(self) -> None:
         """Return when it serves."""
+        self._ready_file.unlink(missing_ok=True)
         self.program.start()
         self.address = self.program.await_sign(self._read_address)
 
     def _read_address(self) -> str | None:
-        found = re.match(r"MiniRAG listens on (\S+);", self.program.output)
-        return found[1] if found else None
+        try:
+            return str(json.loads(self._ready_file.read_text())["address"])
+        except FileNotFoundError:
+            return None
 
     def close(self) -> None:
         self.program.close()
