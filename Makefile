@@ -17,10 +17,10 @@ help: ## List these words
 .PHONY: setup
 setup: $(STAMP) ## Install everything that the other words need
 
-$(STAMP): requirements-dev.lock pyproject.toml gen/python/pyproject.toml
+$(STAMP): requirements-dev.lock gen/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 	  || { echo "MiniRAG needs Python 3.11 to 3.13; set PYTHON=/path/to/python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 	  -e gen/python -e .
