@@ -12,7 +12,7 @@ import structlog
 
 from minirag.domain.chats import Generation, GenerationState, Message
 from minirag.domain.ids import new_id
-from minirag.domain.usage import UsageKind, UsageRecord
+from minirag.domain.usage import Usage, UsageKind, UsageRecord
 from minirag.errors import MiniRagError, Unavailable
 from minirag.services.background import BackgroundTasks
 from minirag.services.clock import utc_now
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 LEASE = timedelta(seconds=20)
 HEARTBEAT_SECONDS = 4.0
+CHARACTERS_PER_TOKEN = 4
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
@@ -84,26 +85,18 @@ class GenerationLedger:
         self, generation: Generation, message: Message, timing: Timing, key_id: UUID | None
     ) -> None:
         async with self._uow.tenant(generation.tenant_id) as uow:
-            if not await uow.generations.finish(generation.id, message.state):
+            if await uow.generations.finish(generation.id, message.state):
+                await uow.messages.update(message)
+            elif await uow.generations.get(generation.id) is not None:
                 return
-            await uow.messages.update(message)
-            await uow.usage.add(
-                UsageRecord(
-                    id=new_id(),
-                    tenant_id=generation.tenant_id,
-                    kind=UsageKind.CHAT,
-                    model=generation.model,
-                    usage=message.usage,
-                    create_time=utc_now(),
-                    latency_ms=timing.latency_ms,
-                    first_token_ms=timing.first_token_ms,
-                    generation_id=generation.id,
-                    key_id=key_id,
-                )
-            )
+            # Also for a conversation that was deleted meanwhile: what the model consumed is owed.
+            await uow.usage.add(_usage_record(generation, message.usage, timing, key_id))
 
     async def interrupt_orphans(self) -> int:
-        """End generations whose server is gone as INTERRUPTED; return how many there were."""
+        """End generations whose server is gone as INTERRUPTED; return how many there were.
+
+        Their usage is estimated from what was saved of the answer; the prompt went with the server.
+        """
         async with self._uow.platform() as platform:
             orphans = await platform.list_orphaned_generations(limit=100)
         for tenant_id, generation_id in orphans:
@@ -114,12 +107,36 @@ class GenerationLedger:
                 if not await uow.generations.finish(generation_id, GenerationState.INTERRUPTED):
                     continue
                 message = await uow.messages.get(generation.answer_message_id)
-                if message is not None:
-                    await uow.messages.update(
-                        replace(
-                            message,
-                            state=GenerationState.INTERRUPTED,
-                            error="the server was ended in mid-answer: ask again",
-                        )
+                if message is None:
+                    continue
+                tokens = -(-len(message.content) // CHARACTERS_PER_TOKEN)
+                usage = Usage(output_tokens=tokens, is_estimated=True)
+                await uow.messages.update(
+                    replace(
+                        message,
+                        state=GenerationState.INTERRUPTED,
+                        usage=usage,
+                        error="the server was ended in mid-answer: ask again",
                     )
+                )
+                lasted = utc_now() - generation.create_time
+                timing = Timing(round(lasted.total_seconds() * 1000), None)
+                await uow.usage.add(_usage_record(generation, usage, timing, None))
         return len(orphans)
+
+
+def _usage_record(
+    generation: Generation, usage: Usage, timing: Timing, key_id: UUID | None
+) -> UsageRecord:
+    return UsageRecord(
+        id=new_id(),
+        tenant_id=generation.tenant_id,
+        kind=UsageKind.CHAT,
+        model=generation.model,
+        usage=usage,
+        create_time=utc_now(),
+        latency_ms=timing.latency_ms,
+        first_token_ms=timing.first_token_ms,
+        generation_id=generation.id,
+        key_id=key_id,
+    )

@@ -331,6 +331,26 @@ async def test_answer_whose_server_died_is_interrupted_and_the_conversation_goes
     _, message = await desk.load(started(await reading))
     assert message.state is GenerationState.INTERRUPTED
     assert "ask again" in message.error
+    usage = await desk.world.fetch(
+        "SELECT is_estimated FROM usage_records WHERE tenant_id = $1 AND generation_id = $2",
+        desk.world.tenant_id,
+        row["id"],
+    )
+    assert [record["is_estimated"] for record in usage] == [True]
+
+
+async def test_answer_in_a_conversation_deleted_meanwhile_is_paid_for(desk: Desk) -> None:
+    desk.models.gate_at = 1
+    reading = asyncio.create_task(desk.read())
+    await asyncio.wait_for(desk.models.is_waiting.wait(), 20)
+    await desk.world.fetch("DELETE FROM conversations WHERE tenant_id = $1", desk.world.tenant_id)
+    desk.models.gate.set()
+
+    events = await reading
+
+    assert said(events) == SAID
+    assert len(await desk.usage(started(events))) == 1
+    assert await desk.world.count_rows("messages") == 0
 
 
 async def test_answer_is_kept_once_an_outage_is_over(

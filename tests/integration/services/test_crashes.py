@@ -7,17 +7,23 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from minirag.domain.access import TenantContext
-from minirag.domain.documents import Collection, DocumentState
+from minirag.domain.documents import Collection, Document, DocumentState
 from minirag.domain.ids import chunk_id
 from minirag.domain.jobs import Job, JobKind
-from minirag.domain.retrieval import VectorFilter
+from minirag.domain.retrieval import VectorFilter, VectorPoint
+from minirag.services.blob_keys import text_key
+from tests.integration.postgres.records import make_chunk
 from tests.integration.services.wiring import (
     BATCH_SIZE,
+    MODEL,
     CrashError,
     World,
     make_job,
     paragraphs,
+    parts,
 )
+from tests.mock_provider.texts import embed
+from tests.support.fake_embeddings import DIMENSIONS
 
 TEXT = paragraphs("walrus", "heron", "badger", "otter", "lynx")
 CHUNKS = 5
@@ -112,11 +118,36 @@ async def _leftovers(world: World, context: TenantContext) -> dict[str, int]:
 async def _prepare(world: World) -> tuple[TenantContext, Collection]:
     """A tenant with two documents in one collection, one of them with an unfinished new version."""
     context = await world.add_tenant()
-    collection = await world.add_collection(context, model="")
-    await world.upload(collection, paragraphs("newt", "frog"), context=context, external_id="a")
-    await world.add_ready(collection, paragraphs("toad"), context=context, external_id="b")
-    await world.upload(collection, paragraphs("newt"), context=context, external_id="a")
+    collection = await world.add_collection(context)
+    for external_id in ("a", "b"):
+        document = await world.upload(
+            collection, paragraphs("newt"), context=context, external_id=external_id
+        )
+        await _index(world, document)
+    await world.upload(collection, paragraphs("frog"), context=context, external_id="a")
     return context, collection
+
+
+async def _index(world: World, document: Document) -> None:
+    """What ingestion leaves, without the time that it takes."""
+    tenant_id, version_id = document.tenant_id, document.version.id
+    chunks = [make_chunk(document, ordinal) for ordinal in range(2)]
+    points = [
+        VectorPoint(
+            chunk.id,
+            document.collection_id,
+            document.id,
+            version_id,
+            world.encoder.encode_document(chunk.text),
+            tuple(embed(chunk.text, DIMENSIONS)),
+        )
+        for chunk in chunks
+    ]
+    await world.vectors.upsert(tenant_id, await world.spaces.open(tenant_id, MODEL), points)
+    await world.blobs.put(text_key(tenant_id, version_id), parts(b"text"))
+    async with world.uow.tenant(tenant_id) as unit:
+        await unit.chunks.put(chunks)
+        await unit.documents.publish_version(version_id)
 
 
 @pytest.mark.parametrize("what", ["document", "collection", "tenant"])
@@ -127,6 +158,7 @@ async def test_erasure_that_crashed_anywhere_leaves_nothing_after_another_attemp
     steps = 0
     for step in range(1, MOST_STEPS):
         context, collection = await _prepare(world)
+        assert all((await _leftovers(world, context)).values())
         async with world.uow.tenant(context.tenant_id) as unit:
             ids = await unit.documents.list_ids(collection.id, limit=10)
             for document_id in ids if what == "document" else ():
