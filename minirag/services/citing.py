@@ -38,6 +38,10 @@ class CitationTracker:
 
     def feed(self, text: str) -> list[Delta | Cited]:
         """Take the next piece of the model's text; return what may be sent now."""
+        if not self._held and "[" not in text:  # nearly every piece
+            events: list[Delta | Cited] = []
+            self._say(_storable(text), events)
+            return events
         pending = self._held + _storable(text)
         self._held = ""
         open_mark = _OPEN_MARK.search(pending)

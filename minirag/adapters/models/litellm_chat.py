@@ -58,19 +58,21 @@ class LiteLlmChatModels:
         last = AnswerPiece()
         try:
             stream = await clock.limit(litellm.acompletion(**self._arguments(request, routed)))
-            async with aclosing(stream), aclosing(read_pieces(stream)) as pieces:
+            async with aclosing(stream), aclosing(read_pieces(stream)) as batches:
                 while True:
                     try:
-                        piece = await clock.limit(anext(pieces))
+                        pieces = await clock.limit(anext(batches))
                     except StopAsyncIteration:
                         break
-                    last = AnswerPiece(
-                        finish_reason=piece.finish_reason or last.finish_reason,
-                        tokens=piece.tokens or last.tokens,
-                    )
-                    if piece.text:
-                        said.append(piece.text)
-                        yield TextDelta(piece.text)
+                    for text, finish_reason, tokens in pieces:
+                        if finish_reason or tokens:
+                            last = AnswerPiece(
+                                finish_reason=finish_reason or last.finish_reason,
+                                tokens=tokens or last.tokens,
+                            )
+                        if text:
+                            said.append(text)
+                            yield TextDelta(text)
             if last.finish_reason is None:
                 raise BrokenStreamError("the stream ended without a finish reason")
         except MiniRagError:
