@@ -1,0 +1,153 @@
+"""README and user's guides, executed word for word against a node."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.documents import README, ROOT, blocks, part, tour
+from tests.support.node import NodeProcess
+from tests.support.servers import open_directory
+
+TOOLS = ROOT / ".tools" / "bin"
+INSTALL = re.compile(r"go install (github\.com/fullstorydev/grpcurl/\S+@v[\d.]+)")
+INSTALL_SECONDS = 400
+SCRIPT_SECONDS = 100
+NEXT = "---- next block ----"
+
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS + SCRIPT_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def grpcurl() -> Path:
+    """The grpcurl that the README names, installed into `.tools/bin` once."""
+    program = TOOLS / "grpcurl"
+    if not program.exists():
+        go = shutil.which("go")
+        if go is None:
+            reason = "go is needed to install grpcurl and isn't on the PATH"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        named = INSTALL.search(README.read_text())
+        assert named is not None
+        subprocess.run(
+            [go, "install", named[1]],
+            env={**os.environ, "GOBIN": str(TOOLS)},
+            check=True,
+            timeout=INSTALL_SECONDS,
+        )
+    return program
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A shell as a reader has it: grpcurl and the project's commands on the PATH, a node that listens."""
+
+    node: NodeProcess
+    path: str
+    home: Path
+
+    def run(self, commands: list[str]) -> list[str]:
+        """Execute in one bash and return what each printed; fail if any command does."""
+        script = f"\necho '{NEXT}'\n".join(commands)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=ROOT,
+            env={
+                "PATH": self.path,
+                "HOME": str(self.home),
+                "ADDRESS": self.node.address,
+                "DATA": str(self.node.data),
+            },
+            capture_output=True,
+            text=True,
+            timeout=SCRIPT_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stderr}\n{done.stdout}"
+        return done.stdout.split(f"{NEXT}\n")
+
+
+@pytest.fixture
+def shell(grpcurl: Path) -> Iterator[Shell]:
+    with open_directory() as directory:
+        node = NodeProcess(directory)
+        try:
+            node.start()
+            yield Shell(node, f"{grpcurl.parent}:{os.environ['PATH']}", directory)
+        finally:
+            node.close()
+
+
+def messages(output: str) -> list[dict]:
+    """The JSON messages that grpcurl printed one after the other."""
+    decoder = json.JSONDecoder()
+    found, rest = [], output.strip()
+    while rest:
+        message, end = decoder.raw_decode(rest)
+        found.append(message)
+        rest = rest[end:].lstrip()
+    return found
+
+
+def test_the_readme_leads_to_a_cited_answer_in_three_ways(shell: Shell) -> None:
+    """By grpcurl, by the Python client and by the command line, in one shell as a reader would."""
+    (client,) = blocks(README.read_text(), "python")
+    file = shell.home / "client.py"
+    file.write_text(client)
+    commands = blocks(part(README.read_text(), "command line"), "bash")
+
+    printed = shell.run([*tour(), f".venv/bin/python {file}", *commands])
+
+    listed, key, watched, answered, from_python, from_command = printed
+    assert {f"minirag.v1.{name}Service" for name in ("Tenant", "Document", "Chat")} <= set(
+        listed.split()
+    )
+    assert messages(key)[0]["tenant"]["tenant_slug"] == "acme"
+    assert watched.strip().splitlines()[-1].strip() == '"state": "DOCUMENT_STATE_READY",'
+    check_answer(messages(answered))
+    answer, source = from_python.strip().splitlines()
+    assert answer == "Meals are paid up to 40 euros a day. [1]"
+    assert source == "[1] Travel rules: Meals are paid up to 40 euros a day."
+    assert "operations.md" in from_command
+    assert "[1]" in from_command
+
+
+def check_answer(printed: list[dict]) -> None:
+    """The search's one response, then the events of the answer, in the order of the contract."""
+    search, *events = printed
+    kinds = [kind for event in events for kind in event if kind != "sequence"]
+    citation = events[-2]["citation"]
+
+    assert "team lead" in search["results"][0]["chunk"]["text"]
+    assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))
+    assert kinds[:2] == ["started", "retrieval"]
+    assert kinds.count("delta") > 1
+    assert kinds[-2:] == ["citation", "completed"]
+    assert citation["document_display_name"] == "Travel rules"
+    assert "40 euros" in citation["quote"]
+
+
+@pytest.mark.parametrize("page", ["tenants", "documents", "chat"])
+def test_every_example_of_a_guide_works_after_the_tour(shell: Shell, page: str) -> None:
+    examples = blocks((ROOT / "docs" / f"{page}.md").read_text(), "bash")
+
+    printed = shell.run([*tour(), *examples])
+
+    assert len(printed) == len(tour()) + len(examples)
+    if page == "documents":
+        text = next(
+            output
+            for example, output in zip(examples, printed[len(tour()) :], strict=True)
+            if "GetDocumentText" in example
+        )
+        assert messages(text)[0]["text"] == "Bicycles"
