@@ -8,11 +8,12 @@ import grpc
 import grpc.aio
 import pytest
 from grpc import StatusCode
+from grpc._cython import cygrpc
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
 
 from minirag.config import SettingsError
-from minirag.server import RagServer
+from minirag.server import RagServer, server_options
 from tests.integration.api.certificates import lock_key, make_certificate
 from tests.integration.api.conftest import RunningServer, bearer, open_channel, open_server
 from tests.integration.api.processes import ServerProcess, start_server
@@ -35,6 +36,14 @@ async def refused_start(**settings: object) -> str:
 async def whoami(channel: grpc.aio.Channel) -> tenant_pb.WhoAmIResponse:
     request = tenant_pb.WhoAmIRequest()
     return await TenantServiceStub(channel).WhoAmI(request, metadata=AS_PLATFORM, timeout=10)
+
+
+def test_grpc_knows_every_option_by_its_name() -> None:
+    """It passes over a name that it doesn't know, and the default stays."""
+    library = Path(cygrpc.__file__).read_bytes()
+    names = [name for name, _ in server_options(make_container().settings)]
+
+    assert [name for name in names if name.encode() not in library] == []
 
 
 async def test_two_servers_do_not_share_a_port(running: RunningServer) -> None:
