@@ -20,6 +20,7 @@ from minirag_sdk.v1.chat_service_pb2_grpc import ChatServiceStub
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.tenants import ALL_SCOPES
 from tests.integration.api.conftest import RunningServer, bearer, open_channel, open_server
+from tests.integration.api.contract import RPCS, Rpc
 from tests.integration.api.processes import ServerProcess, start_server
 from tests.support.refusals import Refusal, refusal
 from tests.support.waiting import until
@@ -87,10 +88,22 @@ async def test_new_calls_are_refused_while_a_running_answer_finishes() -> None:
 
         assert rest == ["delta", "completed"]
         assert answer.answers.endings == ["completed"]
-        # The first one still finds the connection; then there is no server to connect to.
-        assert is_shutting_down(late[0])
-        assert late[0].retry_seconds is not None
         assert {one.code for one in late} == {StatusCode.UNAVAILABLE}
+
+
+@pytest.mark.parametrize("rpc", RPCS, ids=str)
+async def test_a_call_that_still_finds_the_connection_is_told_why(
+    running: RunningServer, rpc: Rpc
+) -> None:
+    """Whether one does, in the moment before gRPC says goodbye on the connection, is chance."""
+    running.server._interceptor.refuse_new_calls()
+
+    refused = await refusal(rpc.call(running.channel, b"", running.as_tenant))
+    health = await HealthStub(running.channel).Check(health_pb2.HealthCheckRequest())
+
+    assert is_shutting_down(refused)
+    assert refused.retry_seconds == 1
+    assert health.status == SERVING
 
 
 async def test_endless_streams_end_at_once_and_say_why() -> None:
