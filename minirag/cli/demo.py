@@ -32,8 +32,8 @@ COLLECTION = "MiniRAG's own documents"
 KEY_FILE = "demo.json"
 
 QUESTIONS = (
-    "What happens to the Postgres and Redis servers when the node is killed?",
-    "As which user do the servers run when MiniRAG runs as root?",
+    "How does a child process end when its parent dies?",
+    "What happens to acknowledged documents after kill -9?",
 )
 """The design decisions, which the demo uploads as a PDF, answer them best."""
 

@@ -21,6 +21,9 @@ MANY_FILES = 50
 BARS = 12
 """Bars at once: more than fit on a terminal are of no use."""
 
+_IDLE = frozenset({"waiting", "pending"})
+"""States in which nothing moves: where there are more files than bars, the bars are for others."""
+
 
 class UploadProgress:
     """An `UploadListener` that shows and counts. Use `shown` around the upload."""
@@ -56,7 +59,9 @@ class UploadProgress:
             TimeElapsedColumn(),
         )
         notes = self._output.notes
-        with Progress(*columns, console=notes, transient=True) as progress:
+        # In a file, bars would be no more than an empty line.
+        is_shown = notes.is_terminal
+        with Progress(*columns, console=notes, transient=True, disable=not is_shown) as progress:
             self._progress = progress
             name = count_of(self._file_count, "file")
             self._overall = progress.add_task(name, total=self._file_count, state="")
@@ -141,15 +146,20 @@ class UploadProgress:
         progress = self._progress
         if progress is None or self._overall is None:
             return
-        progress.advance(self._overall)
-        if (bar := self._bars.pop(file, None)) is not None:
-            progress.remove_task(bar)
+        done = len(self._final)
+        progress.update(
+            self._overall, completed=done, state=f"{done:,} of {self._file_count:,} done"
+        )
+        self._drop_bar(file)
         if not self._output.as_json and (always or self._file_count <= MANY_FILES):
             self._output.say(line, style=style)
 
     def _move(self, file: UploadFile, done: int, total: int, state: str) -> None:
         progress = self._progress
         if progress is None:
+            return
+        if state in _IDLE and self._file_count > BARS:
+            self._drop_bar(file)
             return
         if file not in self._bars:
             if len(self._bars) >= BARS:
@@ -161,6 +171,11 @@ class UploadProgress:
         progress.update(
             bar, description=f"  {name}", completed=done, total=total or None, state=state
         )
+
+    def _drop_bar(self, file: UploadFile) -> None:
+        bar = self._bars.pop(file, None)
+        if bar is not None and self._progress is not None:
+            self._progress.remove_task(bar)
 
     def _event(self, kind: str, file: UploadFile, **more: Any) -> None:
         if self._output.as_json:
