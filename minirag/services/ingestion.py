@@ -24,7 +24,7 @@ from minirag.domain.ids import chunk_id
 from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import EmbeddingSpace, VectorFilter, VectorPoint
 from minirag.domain.tenants import TenantState
-from minirag.errors import ParseFailure, ProviderRejected
+from minirag.errors import Conflict, ParseFailure, ProviderRejected
 from minirag.services.blob_keys import text_key, version_prefix
 from minirag.services.metering import UsageMeter
 from minirag.services.ports.files import BlobStore, Chunker, DocumentParser
@@ -95,6 +95,11 @@ class Ingestion:
                 indexed = await self._index_batch(work, space, indexed)
             await self._publish(work)
         except _NoLongerWanted:
+            await self._discard(work)
+        except Conflict:
+            # Rows that refer to a version which was erased in this very moment are refused.
+            if await self._load(job.tenant_id, job.subject_id) is not None:
+                raise
             await self._discard(work)
         except ParseFailure as error:
             await self._fail(work, Failure(FailureCode(error.code), error.message))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from minirag.adapters.chunking import StructuredChunker
+from minirag.domain.chunks import ParsedText
 from minirag.domain.documents import Collection, DocumentState, FailureCode
 from minirag.domain.jobs import JobKind
 from minirag.domain.retrieval import VectorFilter
 from minirag.domain.tenants import TenantState
 from minirag.errors import ProviderRejected, ProviderThrottled, ProviderUnavailable
-from tests.integration.services.wiring import BATCH_SIZE, World, paragraphs
+from minirag.services.ports.files import ChunkDraft
+from tests.integration.services.wiring import BATCH_SIZE, CHUNK_TOKENS, World, paragraphs
 
 TEXT = paragraphs("walrus", "heron", "badger", "otter", "lynx")
 CHUNKS = 5
@@ -102,6 +107,29 @@ async def test_document_deleted_while_it_is_parsed_leaves_no_blob(
 
     assert await world.list_blobs() == []
     assert await world.count_points() == 0
+
+
+async def test_document_erased_while_it_is_cut_ends_its_job_without_leftovers(
+    world: World, collection: Collection
+) -> None:
+    document = await world.upload(collection, TEXT)
+    loop = asyncio.get_running_loop()
+
+    async def erase() -> None:
+        await world.documents.delete(world.context, document.id, if_revision=None, request=None)
+        await world.erasure.erase_document(await world.take_job(JobKind.ERASE_DOCUMENT))
+
+    class ErasingChunker:
+        def chunk(self, parsed: ParsedText) -> list[ChunkDraft]:
+            asyncio.run_coroutine_threadsafe(erase(), loop).result(20)
+            return StructuredChunker(CHUNK_TOKENS).chunk(parsed)
+
+    world.ingestion._chunker = ErasingChunker()
+    await world.run_jobs()
+
+    assert await _jobs(world) == []
+    assert await world.list_blobs() == []
+    assert await world.count_rows("chunks") == 0
 
 
 async def test_tenant_deleted_while_the_last_batch_is_written_leaves_nothing(
