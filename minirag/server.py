@@ -40,6 +40,8 @@ log = structlog.get_logger()
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_RESPONSE_BYTES = 64 * MEBIBYTE
+LAST_CALLS_SECONDS = 0.2
+"""How long new calls are refused before the port is closed."""
 CUT_OFF_SECONDS = 5.0
 """How long calls that were cut off may take to say so and clean up."""
 
@@ -128,6 +130,9 @@ class RagServer:
         await asyncio.sleep(self._settings.drain_delay)
         self._interceptor.refuse_new_calls()
         running.cut_off(only_endless=True)
+        # Calls that gRPC has received but not handed on when it stops are answered CANCELLED, which
+        # no client retries (https://github.com/grpc/grpc/issues/41785): these still learn why.
+        await asyncio.sleep(LAST_CALLS_SECONDS)
         grace = self._settings.shutdown_grace
         stopping = asyncio.ensure_future(self._server.stop(grace + CUT_OFF_SECONDS))
         # gRPC would end what is left without a word; this way each call still gets its status.

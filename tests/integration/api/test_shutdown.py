@@ -82,20 +82,19 @@ async def test_new_calls_are_refused_while_a_running_answer_finishes() -> None:
         answer = await OpenAnswer(running).begin()
 
         stopping = asyncio.create_task(running.server.stop())
-        late = [await refusal(whoami(running)) for _ in range(5)]
+        late = await asyncio.gather(*(refusal(whoami(running)) for _ in range(20)))
         rest = await answer.rest()
         await stopping
 
         assert rest == ["delta", "completed"]
         assert answer.answers.endings == ["completed"]
-        assert {one.code for one in late} == {StatusCode.UNAVAILABLE}
+        assert [one for one in late if not is_shutting_down(one)] == []
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=str)
 async def test_a_call_that_still_finds_the_connection_is_told_why(
     running: RunningServer, rpc: Rpc
 ) -> None:
-    """Whether one does, in the moment before gRPC says goodbye on the connection, is chance."""
     running.server._interceptor.refuse_new_calls()
 
     refused = await refusal(rpc.call(running.channel, b"", running.as_tenant))
