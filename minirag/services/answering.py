@@ -50,9 +50,11 @@ from minirag.services.ports.models import (
 from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.prompting import build_prompt
 from minirag.services.replaying import AnswerReplayer
-from minirag.services.retrieval import Retriever
+from minirag.services.retrieval import Retriever, SearchOutcome
 
 log = structlog.get_logger()
+
+Search = asyncio.Task[SearchOutcome]
 
 HISTORY_MESSAGES = 20
 TITLE_CHARACTERS = 80
@@ -90,6 +92,7 @@ class _Answer:
     max_output_tokens: int
     collection_ids: tuple[UUID, ...]
     retrieval: RetrievalSettings
+    asked: Message
     message: Message
     """As it was last brought up to date, see `refresh`."""
     started: float
@@ -140,25 +143,16 @@ class AnsweringService:
         the conversation or for a reused request id, and the provider's errors.
         """
         limit = self._defaults.timeout if timeout is None else min(timeout, self._defaults.timeout)
-        async with self._uow.tenant(context.tenant_id) as uow:
-            outcome = await recall(uow.requests, request)
-            if outcome is None:
-                answer = await self._begin(uow, context, question, limit)
-                await remember(
-                    uow.requests,
-                    request,
-                    generation_id=answer.generation.id,
-                    conversation_id=answer.generation.conversation_id,
-                )
-        if outcome is not None:
-            replay = self._replayer.replay(context, UUID(outcome["generation_id"]), limit)
-            async with aclosing(replay):
+        begun = await self._begin(context, question, request, limit)
+        if isinstance(begun, UUID):
+            async with aclosing(self._replayer.replay(context, begun, limit)) as replay:
                 async for event in replay:
                     yield event
             return
+        answer, search = begun
         beat = asyncio.create_task(self._ledger.keep_alive(answer.generation, answer.refresh))
         try:
-            events = self._make(context, answer)
+            events = self._make(answer, search)
             async with aclosing(events):
                 async for event in events:
                     yield event
@@ -176,10 +170,40 @@ class AnsweringService:
             raise
         finally:
             beat.cancel()
+            await _abandon(search)
 
     async def _begin(
+        self,
+        context: TenantContext,
+        question: Question,
+        request: RequestKey | None,
+        timeout: float,
+    ) -> tuple[_Answer, Search] | UUID:
+        """Keep the question and start the search; or return the generation that answers it already."""
+        search: Search | None = None
+        try:
+            async with self._uow.tenant(context.tenant_id) as uow:
+                if outcome := await recall(uow.requests, request):
+                    return UUID(outcome["generation_id"])
+                answer, conversation = await self._prepare(uow, context, question, timeout)
+                # Nothing can be refused any more: search while Postgres writes the question down.
+                search = asyncio.create_task(self._search(context, answer))
+                await self._keep(uow, question, conversation, answer)
+                await remember(
+                    uow.requests,
+                    request,
+                    generation_id=answer.generation.id,
+                    conversation_id=answer.generation.conversation_id,
+                )
+        except BaseException:
+            await _abandon(search)
+            raise
+        return answer, search
+
+    async def _prepare(
         self, uow: TenantUnitOfWork, context: TenantContext, question: Question, timeout: float
-    ) -> _Answer:
+    ) -> tuple[_Answer, Conversation]:
+        """Check all that may be refused, and return what is to be kept."""
         conversation, history = await self._open_conversation(uow, context, question)
         assistant = None
         if conversation.assistant_id is not None:
@@ -217,11 +241,8 @@ class AnsweringService:
             generation_id=generation.id,
             model=model,
         )
-        await uow.messages.add(asked)
-        await uow.messages.add(reply)
-        await uow.generations.add(generation)
         tokens = assistant.max_output_tokens if assistant else 0
-        return _Answer(
+        answer = _Answer(
             generation=generation,
             question=question.content,
             history=history,
@@ -231,23 +252,35 @@ class AnsweringService:
             collection_ids=collection_ids,
             retrieval=question.retrieval
             or (assistant.retrieval if assistant else RetrievalSettings()),
+            asked=asked,
             message=reply,
             started=time.perf_counter(),
             timeout=timeout,
         )
+        return answer, conversation
+
+    @staticmethod
+    async def _keep(
+        uow: TenantUnitOfWork, question: Question, conversation: Conversation, answer: _Answer
+    ) -> None:
+        if question.conversation_id is None:
+            await uow.conversations.add(conversation)
+        else:
+            await uow.conversations.update(conversation.id)
+        await uow.messages.add(answer.asked)
+        await uow.messages.add(answer.message)
+        await uow.generations.add(answer.generation)
 
     async def _open_conversation(
         self, uow: TenantUnitOfWork, context: TenantContext, question: Question
     ) -> tuple[Conversation, list[Message]]:
+        """Return the conversation, one that isn't kept yet if a new one is asked for, and its history."""
         if question.conversation_id is None:
-            if question.assistant_id is not None:
-                await get_assistant(uow, question.assistant_id)
             now = utc_now()
             title = " ".join(question.content.split())[:TITLE_CHARACTERS]
             conversation = Conversation(
                 new_id(), context.tenant_id, question.assistant_id, title, now, now, 1
             )
-            await uow.conversations.add(conversation)
             return conversation, []
         # The lock makes two questions at the same moment take turns: the second sees the first's
         # running answer and is refused.
@@ -263,12 +296,18 @@ class AnsweringService:
                 "another answer is being made in this conversation: wait for it or cancel it",
                 retry_after=HEARTBEAT_SECONDS,
             )
-        await uow.conversations.update(conversation.id)
         return conversation, history
 
-    async def _make(
-        self, context: TenantContext, answer: _Answer
-    ) -> AsyncGenerator[ChatEvent, None]:
+    async def _search(self, context: TenantContext, answer: _Answer) -> SearchOutcome:
+        return await self._retriever.search(
+            context,
+            answer.question,
+            collection_ids=answer.collection_ids,
+            settings=answer.retrieval,
+            timeout=answer.timeout,
+        )
+
+    async def _make(self, answer: _Answer, search: Search) -> AsyncGenerator[ChatEvent, None]:
         generation = answer.generation
         yield Started(
             generation.conversation_id,
@@ -277,13 +316,7 @@ class AnsweringService:
             generation.id,
             generation.model,
         )
-        outcome = await self._retriever.search(
-            context,
-            answer.question,
-            collection_ids=answer.collection_ids,
-            settings=answer.retrieval,
-            timeout=answer.timeout,
-        )
+        outcome = await search
         yield Retrieved(answer.question, outcome.results, outcome.mode_used)
         answer.tracker = tracker = CitationTracker(outcome.results)
         answer.model_request = model_request = AnswerRequest(
@@ -347,6 +380,13 @@ class AnsweringService:
         await asyncio.shield(
             self._ledger.finish(answer.generation, message, timing, context.key_id)
         )
+
+
+async def _abandon(search: Search | None) -> None:
+    """End a search that nobody waits for any more, and forget what became of it."""
+    if search is not None:
+        search.cancel()
+        await asyncio.gather(search, return_exceptions=True)
 
 
 async def _choose_collections(

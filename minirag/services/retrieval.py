@@ -29,6 +29,8 @@ from minirag.services.spaces import EmbeddingSpaces
 CANDIDATES_PER_RESULT = 4
 MIN_CANDIDATES = 40
 MAX_ROUNDS = 3
+READ_PER_RESULT = 2
+"""Texts read for each passage wanted before looking whether they are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,21 +199,29 @@ class Retriever:
         hits: list[FusedHit],
         settings: RetrievalSettings,
     ) -> list[RetrievedChunk]:
-        """Read the hits' text under row-level security; what it doesn't show was not found."""
+        """Read the best hits' text under row-level security; what it doesn't show was not found.
+
+        Most candidates are never needed, so texts are read from the top until there are enough.
+        """
         hits = [hit for hit in hits if hit.score >= settings.min_score]
-        async with self._uow.tenant(context.tenant_id) as uow:
-            readable = await uow.chunks.read_published([hit.chunk_id for hit in hits])
         results: list[RetrievedChunk] = []
         seen: set[str] = set()
-        for hit in hits:
-            entry = readable.get(hit.chunk_id)
-            if entry is None:
-                continue
-            chunk, document_name = entry
-            if chunk.collection_id not in plan.collections or chunk.text in seen:
-                continue
-            seen.add(chunk.text)
-            results.append(RetrievedChunk(chunk, document_name, hit.score, hit.lexical, hit.dense))
+        size = settings.limit * READ_PER_RESULT
+        async with self._uow.tenant(context.tenant_id) as uow:
+            for start in range(0, len(hits), size):
+                batch = hits[start : start + size]
+                readable = await uow.chunks.read_published([hit.chunk_id for hit in batch])
+                for hit in batch:
+                    entry = readable.get(hit.chunk_id)
+                    if entry is None:
+                        continue
+                    chunk, name = entry
+                    if chunk.collection_id not in plan.collections or chunk.text in seen:
+                        continue
+                    seen.add(chunk.text)
+                    results.append(RetrievedChunk(chunk, name, hit.score, hit.lexical, hit.dense))
+                if len(results) >= settings.limit:
+                    break
         return results
 
 
