@@ -108,10 +108,11 @@ class _Narrator:
         self._tell("command", text, f"     {text}", "green")
 
     def _tell(self, kind: str, text: str, line: str, style: str) -> None:
+        """`line` is `text` as people see it; a command is left as it is, to be copied."""
         if self._output.as_json:
             self._output.show_event({"event": kind, "text": text})
         else:
-            self._output.show(line, style=style)
+            self._output.show(line, style=style, wrap=kind != "command")
 
 
 def _tour(output: Output, show: _Narrator, data: Path, node: DemoNode) -> None:

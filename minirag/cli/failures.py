@@ -136,6 +136,14 @@ def _unreachable(server: str, details: str) -> CliFailure:
             " without TLS",
             status="UNAVAILABLE",
         )
+    if "Socket closed" in details or "reset by peer" in details:
+        return CliFailure(
+            f"{server} closes the connection at once",
+            ExitCode.UNAVAILABLE,
+            advice="if it speaks TLS, pass --tls or name its authority with --tls-ca; else check the"
+            " address",
+            status="UNAVAILABLE",
+        )
     return CliFailure(
         f"can't reach {server}: start it with `minirag up`, or name another with --server",
         ExitCode.UNAVAILABLE,

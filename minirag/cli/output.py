@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +59,13 @@ class Output:
         """Tell the person something that isn't the result."""
         self.notes.print(printable(text), style=style or None, soft_wrap=True)
 
-    def show(self, text: str, style: str = "") -> None:
-        """Print a line of the result for people."""
-        self.results.print(printable(text), style=style or None, soft_wrap=True)
+    def show(self, text: str, style: str = "", *, wrap: bool = True) -> None:
+        """Print a line of the result for people. At a terminal it is wrapped between words, further
+        lines indented like the first, unless it is there to be copied."""
+        line = printable(text)
+        if wrap and self.results.is_terminal:
+            line = "\n".join(_wrap(each, self.results.width) for each in line.split("\n"))
+        self.results.print(line, style=style or None, soft_wrap=True)
 
     def stream(self, text: str) -> None:
         """Print a piece of the result at once."""
@@ -114,6 +119,18 @@ class Output:
 
     def flush(self) -> None:
         sys.stdout.flush()
+
+
+def _wrap(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    wrapped = textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(wrapped)
 
 
 def _make_console(*, stderr: bool) -> Console:

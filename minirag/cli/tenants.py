@@ -69,5 +69,5 @@ def show_secret(session: Session, secret: str) -> None:
     output.show(
         "\nIts API key is shown this once: keep it. The other commands read it from here:\n"
     )
-    output.show(f"  export MINIRAG_API_KEY={secret}", style="bold")
-    output.show(f"  export MINIRAG_SERVER={session.server}")
+    output.show(f"  export MINIRAG_API_KEY={secret}", style="bold", wrap=False)
+    output.show(f"  export MINIRAG_SERVER={session.server}", wrap=False)
