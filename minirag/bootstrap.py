@@ -29,8 +29,9 @@ from minirag.domain.jobs import JobKind
 from minirag.errors import Unavailable
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from minirag.services.access import Authenticator
-from minirag.services.answering import AnsweringService, ModelDefaults
+from minirag.services.answering import AnsweringService
 from minirag.services.api_keys import ApiKeyService
+from minirag.services.asking import ModelDefaults
 from minirag.services.assistants import AssistantService
 from minirag.services.background import BackgroundTasks
 from minirag.services.collections import CollectionService

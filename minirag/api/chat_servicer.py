@@ -16,7 +16,8 @@ from minirag.api.mapping.retrieval import decode_retrieval
 from minirag.api.request_keys import request_key
 from minirag.api.validation import RequestCheck
 from minirag.domain.ids import IdKind
-from minirag.services.answering import AnsweringService, Question
+from minirag.services.answering import AnsweringService
+from minirag.services.asking import Question
 from minirag.services.assistants import AssistantService
 from minirag.services.conversations import ConversationService
 

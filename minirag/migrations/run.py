@@ -15,7 +15,7 @@ from minirag.repositories.postgres.engine import create_engine
 from minirag.repositories.postgres.failures import FAILURES, translate
 
 ADVISORY_LOCK = 0x6D696E69  # "mini"
-OLDEST_SERVER = 150000  # ON DELETE SET NULL (column) came with 15
+OLDEST_SERVER = 150000  # older ones are no longer maintained by the time of the first release
 
 
 def migrate(owner_url: str, app_url: str) -> None:

@@ -10,35 +10,25 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from uuid import UUID
 
 import structlog
 
 from minirag.domain.access import TenantContext
 from minirag.domain.chats import (
-    Assistant,
     ChatEvent,
     Completed,
-    Conversation,
     FinishReason,
-    Generation,
     GenerationState,
     Message,
     Retrieved,
-    Role,
     Started,
 )
-from minirag.domain.ids import new_id
-from minirag.domain.retrieval import RetrievalSettings
 from minirag.domain.usage import NO_USAGE
-from minirag.errors import Conflict, InvalidRequest, MiniRagError
-from minirag.services.assistants import check_collections, get_assistant
+from minirag.errors import MiniRagError
+from minirag.services.asking import Answer, ModelDefaults, Question, keep_question, prepare_answer
 from minirag.services.citing import CitationTracker
-from minirag.services.clock import utc_now
-from minirag.services.collections import collection_not_found
-from minirag.services.conversations import get_conversation
-from minirag.services.generations import HEARTBEAT_SECONDS, LEASE, GenerationLedger, Timing
+from minirag.services.generations import GenerationLedger, Timing
 from minirag.services.idempotency import recall, remember
 from minirag.services.ports.models import (
     AnswerFinished,
@@ -47,7 +37,7 @@ from minirag.services.ports.models import (
     Passage,
     TextDelta,
 )
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
 from minirag.services.prompting import build_prompt
 from minirag.services.replaying import AnswerReplayer
 from minirag.services.retrieval import Retriever, SearchOutcome
@@ -55,61 +45,6 @@ from minirag.services.retrieval import Retriever, SearchOutcome
 log = structlog.get_logger()
 
 Search = asyncio.Task[SearchOutcome]
-
-HISTORY_MESSAGES = 20
-TITLE_CHARACTERS = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a client asks. `collection_ids` empty and `retrieval` None mean the assistant's own."""
-
-    content: str
-    conversation_id: UUID | None
-    assistant_id: UUID | None
-    collection_ids: tuple[UUID, ...]
-    retrieval: RetrievalSettings | None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelDefaults:
-    """What an assistant leaves open."""
-
-    model: str
-    max_output_tokens: int
-    timeout: float
-
-
-@dataclass(slots=True)
-class _Answer:
-    """An answer in the making."""
-
-    generation: Generation
-    question: str
-    history: list[Message]
-    instructions: str
-    temperature: float | None
-    max_output_tokens: int
-    collection_ids: tuple[UUID, ...]
-    retrieval: RetrievalSettings
-    asked: Message
-    message: Message
-    """As it was last brought up to date, see `refresh`."""
-    started: float
-    timeout: float
-    model_request: AnswerRequest | None = None
-    tracker: CitationTracker | None = None
-    first_token: float | None = None
-    is_recorded: bool = False
-
-    def refresh(self, **changes: object) -> Message:
-        """Bring the message up to date with what was said, and return it."""
-        message = self.message
-        if self.tracker is not None:
-            citations = tuple(self.tracker.citations[n] for n in sorted(self.tracker.citations))
-            message = replace(message, content=self.tracker.answer, citations=citations)
-        self.message = replace(message, **changes)  # type: ignore[arg-type]  # Message's own fields
-        return self.message
 
 
 class AnsweringService:
@@ -178,17 +113,17 @@ class AnsweringService:
         question: Question,
         request: RequestKey | None,
         timeout: float,
-    ) -> tuple[_Answer, Search] | UUID:
+    ) -> tuple[Answer, Search] | UUID:
         """Keep the question and start the search; or return the generation that answers it already."""
         search: Search | None = None
         try:
             async with self._uow.tenant(context.tenant_id) as uow:
                 if outcome := await recall(uow.requests, request):
                     return UUID(outcome["generation_id"])
-                answer, conversation = await self._prepare(uow, context, question, timeout)
+                answer = await prepare_answer(uow, context, question, self._defaults, timeout)
                 # Nothing can be refused any more: search while Postgres writes the question down.
                 search = asyncio.create_task(self._search(context, answer))
-                await self._keep(uow, question, conversation, answer)
+                await keep_question(uow, answer)
                 await remember(
                     uow.requests,
                     request,
@@ -200,105 +135,7 @@ class AnsweringService:
             raise
         return answer, search
 
-    async def _prepare(
-        self, uow: TenantUnitOfWork, context: TenantContext, question: Question, timeout: float
-    ) -> tuple[_Answer, Conversation]:
-        """Check all that may be refused, and return what is to be kept."""
-        conversation, history = await self._open_conversation(uow, context, question)
-        assistant = None
-        if conversation.assistant_id is not None:
-            assistant = await get_assistant(uow, conversation.assistant_id)
-        collection_ids = await _choose_collections(uow, assistant, question.collection_ids)
-        model = (assistant.model if assistant else "") or self._defaults.model
-        now = utc_now()
-        asked = Message(
-            id=new_id(),
-            tenant_id=context.tenant_id,
-            conversation_id=conversation.id,
-            role=Role.USER,
-            content=question.content,
-            create_time=now,
-        )
-        generation = Generation(
-            id=new_id(),
-            tenant_id=context.tenant_id,
-            conversation_id=conversation.id,
-            question_message_id=asked.id,
-            answer_message_id=new_id(),
-            model=model,
-            state=GenerationState.RUNNING,
-            create_time=now,
-            lease_until=now + LEASE,
-        )
-        reply = Message(
-            id=generation.answer_message_id,
-            tenant_id=context.tenant_id,
-            conversation_id=conversation.id,
-            role=Role.ASSISTANT,
-            content="",
-            create_time=now,
-            state=GenerationState.RUNNING,
-            generation_id=generation.id,
-            model=model,
-        )
-        tokens = assistant.max_output_tokens if assistant else 0
-        answer = _Answer(
-            generation=generation,
-            question=question.content,
-            history=history,
-            instructions=assistant.instructions if assistant else "",
-            temperature=assistant.temperature if assistant else None,
-            max_output_tokens=tokens or self._defaults.max_output_tokens,
-            collection_ids=collection_ids,
-            retrieval=question.retrieval
-            or (assistant.retrieval if assistant else RetrievalSettings()),
-            asked=asked,
-            message=reply,
-            started=time.perf_counter(),
-            timeout=timeout,
-        )
-        return answer, conversation
-
-    @staticmethod
-    async def _keep(
-        uow: TenantUnitOfWork, question: Question, conversation: Conversation, answer: _Answer
-    ) -> None:
-        if question.conversation_id is None:
-            await uow.conversations.add(conversation)
-        else:
-            await uow.conversations.update(conversation.id)
-        await uow.messages.add(answer.asked)
-        await uow.messages.add(answer.message)
-        await uow.generations.add(answer.generation)
-
-    async def _open_conversation(
-        self, uow: TenantUnitOfWork, context: TenantContext, question: Question
-    ) -> tuple[Conversation, list[Message]]:
-        """Return the conversation, one that isn't kept yet if a new one is asked for, and its history."""
-        if question.conversation_id is None:
-            now = utc_now()
-            title = " ".join(question.content.split())[:TITLE_CHARACTERS]
-            conversation = Conversation(
-                new_id(), context.tenant_id, question.assistant_id, title, now, now, 1
-            )
-            return conversation, []
-        # The lock makes two questions at the same moment take turns: the second sees the first's
-        # running answer and is refused.
-        conversation = await get_conversation(uow, question.conversation_id, lock=True)
-        if question.assistant_id not in (None, conversation.assistant_id):
-            raise InvalidRequest.field(
-                "assistant_id",
-                "the conversation has another assistant: leave it out, or start a new conversation",
-            )
-        history = await uow.messages.list_latest(conversation.id, limit=HISTORY_MESSAGES)
-        if any(message.state is GenerationState.RUNNING for message in history):
-            raise Conflict(
-                "another answer is being made in this conversation: wait for it or cancel it",
-                retry_after=HEARTBEAT_SECONDS,
-            )
-        return conversation, history
-
-    async def _search(self, context: TenantContext, answer: _Answer) -> SearchOutcome:
+    async def _search(self, context: TenantContext, answer: Answer) -> SearchOutcome:
         return await self._retriever.search(
             context,
             answer.question,
@@ -307,7 +144,7 @@ class AnsweringService:
             timeout=answer.timeout,
         )
 
-    async def _make(self, answer: _Answer, search: Search) -> AsyncGenerator[ChatEvent, None]:
+    async def _make(self, answer: Answer, search: Search) -> AsyncGenerator[ChatEvent, None]:
         generation = answer.generation
         yield Started(
             generation.conversation_id,
@@ -350,13 +187,13 @@ class AnsweringService:
         answer.refresh(usage=finished.usage, finish_reason=finished.finish_reason)
 
     @staticmethod
-    def _read(answer: _Answer, tracker: CitationTracker, piece: TextDelta) -> list[ChatEvent]:
+    def _read(answer: Answer, tracker: CitationTracker, piece: TextDelta) -> list[ChatEvent]:
         if answer.first_token is None and piece.text:
             answer.first_token = time.perf_counter()
         return list(tracker.feed(piece.text))
 
     async def _cut_short(
-        self, context: TenantContext, answer: _Answer, state: GenerationState, error: str
+        self, context: TenantContext, answer: Answer, state: GenerationState, error: str
     ) -> None:
         if answer.is_recorded:
             return
@@ -368,7 +205,7 @@ class AnsweringService:
             message = answer.refresh(usage=estimate)
         await self._record(context, answer, message)
 
-    async def _record(self, context: TenantContext, answer: _Answer, message: Message) -> None:
+    async def _record(self, context: TenantContext, answer: Answer, message: Message) -> None:
         answer.is_recorded = True
         finished = time.perf_counter()
         first = answer.first_token
@@ -387,17 +224,3 @@ async def _abandon(search: Search | None) -> None:
     if search is not None:
         search.cancel()
         await asyncio.gather(search, return_exceptions=True)
-
-
-async def _choose_collections(
-    uow: TenantUnitOfWork, assistant: Assistant | None, narrowed: tuple[UUID, ...]
-) -> tuple[UUID, ...]:
-    """Return where to look; `NotFound` for a collection the assistant may not use."""
-    allowed = assistant.collection_ids if assistant else ()
-    if not narrowed:
-        return allowed
-    await check_collections(uow, narrowed)
-    for collection_id in narrowed:
-        if allowed and collection_id not in allowed:
-            raise collection_not_found(collection_id)
-    return narrowed

@@ -28,7 +28,7 @@ from minirag.domain.ids import IdKind, chunk_id, encode_id, new_id
 from minirag.domain.retrieval import LegScore, RetrievalMode, RetrievedChunk
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Credential, Scope, Tenant, TenantState
 from minirag.errors import AlreadyExists, Conflict, NotFound, Unauthenticated
-from minirag.services.answering import Question
+from minirag.services.asking import Question
 from minirag.services.documents import NewDocument, TextSlice
 from minirag.services.paging import Page
 from minirag.services.ports.storage import RequestKey

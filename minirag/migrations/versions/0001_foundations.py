@@ -174,8 +174,8 @@ CREATE TABLE conversations (
     create_time timestamptz NOT NULL,
     update_time timestamptz NOT NULL,
     revision bigint NOT NULL,
-    PRIMARY KEY (tenant_id, id),
-    FOREIGN KEY (tenant_id, assistant_id) REFERENCES assistants ON DELETE SET NULL (assistant_id)
+    -- assistant_id has no foreign key: a conversation outlives its assistant, and still names it.
+    PRIMARY KEY (tenant_id, id)
 );
 CREATE INDEX conversations_assistant_idx ON conversations (tenant_id, assistant_id, id);
 

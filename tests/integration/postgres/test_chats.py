@@ -94,7 +94,7 @@ async def test_conversations_are_listed_newest_first(
     assert of_assistant == [talks[1]]
 
 
-async def test_conversation_outlives_its_assistant(
+async def test_conversation_outlives_its_assistant_and_still_names_it(
     uow: PostgresUnitOfWorkFactory, tenant_id: UUID
 ) -> None:
     assistant = make_assistant(tenant_id)
@@ -107,7 +107,7 @@ async def test_conversation_outlives_its_assistant(
         assert not await unit.assistants.remove(assistant.id)
 
     async with uow.tenant(tenant_id) as unit:
-        assert await unit.conversations.get(talk.id) == replace(talk, assistant_id=None)
+        assert await unit.conversations.get(talk.id) == talk
 
 
 async def test_conversation_update_renames_or_only_marks_activity(

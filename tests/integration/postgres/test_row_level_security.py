@@ -120,7 +120,7 @@ async def test_foreign_keys_between_tenant_tables_carry_the_tenant(app: asyncpg.
         await tenant_tables(app),
     )
 
-    assert len(foreign_keys) >= 9
+    assert len(foreign_keys) >= 8
     assert [key["conname"] for key in foreign_keys if "tenant_id" not in key["columns"]] == []
 
 

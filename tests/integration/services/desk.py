@@ -20,7 +20,8 @@ from minirag.domain.chats import (
 )
 from minirag.domain.retrieval import RetrievalSettings
 from minirag.domain.usage import Usage
-from minirag.services.answering import AnsweringService, ModelDefaults, Question
+from minirag.services.answering import AnsweringService
+from minirag.services.asking import ModelDefaults, Question
 from minirag.services.ports.models import AnswerFinished, AnswerRequest, TextDelta
 from minirag.services.ports.storage import RequestKey
 from tests.integration.services.wiring import World

@@ -16,7 +16,8 @@ from minirag.domain.chats import Completed, Delta, GenerationState, Retrieved
 from minirag.domain.documents import FailureCode
 from minirag.errors import ProviderUnavailable
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
-from minirag.services.answering import AnsweringService, ModelDefaults
+from minirag.services.answering import AnsweringService
+from minirag.services.asking import ModelDefaults
 from tests.integration.postgres.records import add_tenant
 from tests.integration.services.desk import Desk, completed, said, started
 from tests.integration.services.wiring import World, paragraphs
