@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.mock_provider import MockProvider
 from tests.support.client import Client, create_tenant
+from tests.support.deployment import Deployment, Replica
 from tests.support.node import NodeProcess, model_settings
 from tests.support.programs import Program
 from tests.support.servers import open_directory
+
+MAX_DOCUMENT_BYTES = 30_000_000
+IDLE_SECONDS = 4.0
+"""How long the shared node waits for a silent provider."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -37,12 +43,58 @@ def directory() -> Iterator[Path]:
 def node(mock_provider: MockProvider) -> Iterator[NodeProcess]:
     """A node with the mock's models that tests share: they leave it running."""
     with open_directory() as path:
-        node = NodeProcess(path, model_settings(mock_provider.url))
+        settings = {
+            **model_settings(mock_provider.url),
+            "MINIRAG_MAX_DOCUMENT_BYTES": str(MAX_DOCUMENT_BYTES),
+            "MINIRAG_MODEL_IDLE_TIMEOUT": str(IDLE_SECONDS),
+        }
+        node = NodeProcess(path, settings)
         try:
             node.start()
             yield node
         finally:
             node.close()
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """The production form: two of each."""
+
+    deployment: Deployment
+    servers: tuple[Replica, Replica]
+    workers: tuple[Program, Program]
+
+    async def create_tenant(self) -> Client:
+        """Make a tenant, and return its client at the first server."""
+        return await create_tenant(self.servers[0].address, self.deployment.platform_key)
+
+
+@pytest.fixture(scope="session")
+def replicated(mock_provider: MockProvider) -> Iterator[Replicated]:
+    """Servers and workers on stores of their own. Who stops a part of it starts it again.
+
+    Embedding is slow and in small batches, so that a document's making can be met half-way.
+    """
+    settings = {
+        **model_settings(mock_provider.url, embedding="openai/mock-embed.first-100"),
+        "MINIRAG_CHUNK_TOKENS": "32",
+        "MINIRAG_EMBEDDING_BATCH_SIZE": "8",
+        "MINIRAG_WORKER_THREADS": "1",
+    }
+    with open_directory() as path:
+        deployment = Deployment(path, settings)
+        try:
+            deployment.start_stores()
+            deployment.migrate()
+            servers = (deployment.serve("serve-1"), deployment.serve("serve-2"))
+            workers = (deployment.work("worker-1"), deployment.work("worker-2"))
+            for server in servers:
+                server.await_ready()
+            for worker in workers:
+                worker.await_event("worker_started")
+            yield Replicated(deployment, servers, workers)
+        finally:
+            deployment.close()
 
 
 @pytest.fixture

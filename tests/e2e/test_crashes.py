@@ -21,20 +21,12 @@ from tests.support.client import Client, create_tenant
 from tests.support.node import NodeProcess, model_settings
 from tests.support.rows import fetch_value, raw
 from tests.support.servers import open_directory
+from tests.support.texts import make_text
 
 CHUNKS = 500
 BATCH = 32
 EMBEDDING = "mock-embed.first-250"
 RECOVERY_SECONDS = 60.0
-
-
-def make_text(chunks: int) -> str:
-    """A text of so many paragraphs that each fill a chunk of 32 tokens."""
-    return "\n\n".join(
-        f"Paragraph {n} tells that the number {n} is followed by the number {n + 1}, as in every book"
-        " of sums that was ever printed in this town."
-        for n in range(chunks)
-    )
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -103,6 +104,14 @@ class Client:
         stub = health_pb2_grpc.HealthStub(self.channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+    async def watch_health(self, seen: list[str]) -> None:
+        """Add each state of the server to `seen` as it comes, until the server is gone."""
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        with suppress(grpc.aio.AioRpcError):
+            async for answer in stub.Watch(health_pb2.HealthCheckRequest()):
+                name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+                seen.append(str(name))
 
     async def create_collection(self, name: str = "") -> str:
         request = document_pb.CreateCollectionRequest(display_name=name or f"c-{uuid4().hex[:8]}")

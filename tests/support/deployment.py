@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 from collections.abc import Mapping
@@ -22,13 +21,9 @@ class Replica:
         self.program = program
         self.address = ""
 
-    def start(self) -> None:
+    def await_ready(self) -> None:
         """Return when it serves."""
-        seen = len(self.program.log) if self.program.log_file.exists() else 0
-        self.program.start()
-        self.address = self.program.await_sign(
-            lambda: find_event(self.program.log[seen:], "serving", "address")
-        )
+        self.address = self.program.await_event("serving", "address")
 
 
 class Deployment:
@@ -91,15 +86,14 @@ class Deployment:
     def serve(self, name: str, **settings: str) -> Replica:
         """Start a replica; `settings` go over the deployment's, by their variable's name."""
         program = self._program(name, [*MINIRAG, "serve", "--port", "0"], settings)
-        replica = Replica(program)
-        replica.start()
-        return replica
+        program.start()
+        return Replica(program)
 
-    def work(self, name: str, **settings: str) -> Program:
+    def work(self, name: str) -> Program:
         """Start a worker."""
-        worker = self._program(name, [*MINIRAG, "worker"], settings)
-        start_worker(worker)
-        return worker
+        program = self._program(name, [*MINIRAG, "worker"])
+        program.start()
+        return program
 
     def close(self) -> None:
         """End the processes, the last one first, then the stores."""
@@ -117,20 +111,3 @@ class Deployment:
         program = Program(name, command, self.directory, environment)
         self._programs.append(program)
         return program
-
-
-def start_worker(worker: Program) -> None:
-    """Start a worker (again), and return when it takes jobs."""
-    seen = len(worker.log) if worker.log_file.exists() else 0
-    worker.start()
-    worker.await_sign(lambda: find_event(worker.log[seen:], "worker_started", "event"))
-
-
-def find_event(log: str, event: str, value: str) -> str | None:
-    """Return a value of the first line of a JSON log that tells of an event."""
-    for line in log.splitlines():
-        if f'"{event}"' in line:
-            told = json.loads(line)
-            if told.get("event") == event:
-                return str(told[value])
-    return None

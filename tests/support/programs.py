@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -38,11 +39,13 @@ class Program:
         self._command = list(command)
         self._environment = {**_inherited(), "PYTHONPATH": str(ROOT), **environment}
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     def start(self) -> None:
         """Start it; its output begins anew, its log goes on."""
         # Elsewhere than in the repository, whose `.env` would be read.
         with self.output_file.open("wb") as output, self.log_file.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -86,6 +89,16 @@ class Program:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{self.name} wasn't {what} within {within} s:\n{self.tail()}")
             time.sleep(0.02)
+
+    def await_event(self, event: str, value: str = "event", within: float = 60) -> str:
+        """Wait until this life's log, in JSON, tells of an event, and return a value of its line."""
+        return self.await_sign(lambda: self._find_event(event, value), within, event)
+
+    def _find_event(self, event: str, value: str) -> str | None:
+        for line in self.log_file.read_bytes()[self._log_start :].decode().splitlines():
+            if f'"{event}"' in line and (told := json.loads(line)).get("event") == event:
+                return str(told[value])
+        return None
 
     def tail(self) -> str:
         """The end of the log."""
