@@ -7,7 +7,7 @@ after each batch, so that a crash or a 429 repeats one batch and not the documen
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -84,16 +84,23 @@ class Ingestion:
 
         Raises what is worth another attempt: `Unavailable`, `ProviderThrottled`, `ProviderUnavailable`.
         """
-        work = await self._load(job.tenant_id, job.subject_id)
+        work = await self._load(job.tenant_id, job.subject_id, is_start=True)
         if work is None:
             return
         try:
-            count = work.version.chunk_count or await self._split(work)
+            count, batch = work.version.chunk_count, list[Chunk]()
+            if not count:
+                count, batch = await self._split(work)
             space = await self._spaces.open(job.tenant_id, work.embedding_model)
             indexed = work.version.chunks_indexed
             while indexed < count:
-                indexed = await self._index_batch(work, space, indexed)
-            await self._publish(work)
+                batch = batch or await self._next_batch(work, indexed)
+                await self._index_batch(work, space, batch)
+                indexed += len(batch)
+                batch = []
+                if indexed < count:
+                    await self._note_progress(work, indexed)
+            await self._publish(work, count)
         except _NoLongerWanted:
             await self._discard(work)
         except Conflict:
@@ -113,8 +120,13 @@ class Ingestion:
             reason = f"gave up after {job.attempt} attempts ({error}): upload it again later"
             await self._fail(work, Failure(FailureCode.RETRIES_EXHAUSTED, reason))
 
-    async def _load(self, tenant_id: UUID, version_id: UUID) -> _Work | None:
-        """Return the work, or None when it is done, or no longer wanted."""
+    async def _load(
+        self, tenant_id: UUID, version_id: UUID, *, is_start: bool = False
+    ) -> _Work | None:
+        """Return the work, or None when it is done, or no longer wanted.
+
+        With `is_start`, a version that isn't split yet is shown as PARSING from now on.
+        """
         async with self._uow.tenant(tenant_id) as uow:
             version = await uow.documents.get_version(version_id)
             if version is None or version.state.is_final:
@@ -125,12 +137,14 @@ class Ingestion:
             collection = await uow.collections.get(document.collection_id)
             if collection is None:
                 return None
+            if is_start and not version.chunk_count:
+                await uow.documents.set_version_state(version.id, DocumentState.PARSING)
         return _Work(TenantContext(tenant_id), document, version, collection.embedding_model)
 
-    async def _split(self, work: _Work) -> int:
-        """Parse, keep the text, and write the chunks' rows; return how many there are."""
+    async def _split(self, work: _Work) -> tuple[int, list[Chunk]]:
+        """Parse, keep the text, and write the chunks' rows; return how many there are, and the first
+        batch of them."""
         version = work.version
-        await self._set_state(work, DocumentState.PARSING)
         async with self._blobs.open_file(version.blob_key) as path:
             parsed = await self._parser.parse(
                 path,
@@ -139,25 +153,28 @@ class Ingestion:
             )
         text = parsed.text.encode()
         await self._blobs.put(text_key(version.tenant_id, version.id), _parts(text))
-        async with self._uow.tenant(version.tenant_id) as uow:
-            await _require_wanted(uow, work)
         chunks = await asyncio.to_thread(self._cut, work, parsed)
-        if not chunks:
-            raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
-        for start in range(0, len(chunks), CHUNK_ROWS_PER_TRANSACTION):
+        start = 0
+        while start < max(len(chunks), 1):
+            rows = chunks[start : start + CHUNK_ROWS_PER_TRANSACTION]
+            start += CHUNK_ROWS_PER_TRANSACTION
             async with self._uow.tenant(version.tenant_id) as uow:
-                await uow.chunks.put(chunks[start : start + CHUNK_ROWS_PER_TRANSACTION])
-        async with self._uow.tenant(version.tenant_id) as uow:
-            await uow.documents.set_version_state(
-                version.id,
-                DocumentState.EMBEDDING,
-                media_type=parsed.media_type,
-                text_bytes=len(text),
-                page_count=len(parsed.pages),
-                chunk_count=len(chunks),
-                chunks_indexed=0,
-            )
-        return len(chunks)
+                # The erasure of a version that went meanwhile may have passed the text just kept.
+                await _require_wanted(uow, work)
+                if not chunks:
+                    raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
+                await uow.chunks.put(rows)
+                if start >= len(chunks):
+                    await uow.documents.set_version_state(
+                        version.id,
+                        DocumentState.EMBEDDING,
+                        media_type=parsed.media_type,
+                        text_bytes=len(text),
+                        page_count=len(parsed.pages),
+                        chunk_count=len(chunks),
+                        chunks_indexed=0,
+                    )
+        return len(chunks), chunks[: self._batch_size]
 
     def _cut(self, work: _Work, parsed: ParsedText) -> list[Chunk]:
         return [
@@ -178,19 +195,20 @@ class Ingestion:
             for ordinal, draft in enumerate(self._chunker.chunk(parsed))
         ]
 
-    async def _index_batch(self, work: _Work, space: EmbeddingSpace, indexed: int) -> int:
-        """Embed and index the next chunks; return how many are done.
-
-        Whether the version is still wanted is asked after the points were written: an erasure that began
-        before may have passed the vector store already, one that begins later will find them.
-        """
-        tenant_id = work.context.tenant_id
-        async with self._uow.tenant(tenant_id) as uow:
+    async def _next_batch(self, work: _Work, indexed: int) -> list[Chunk]:
+        async with self._uow.tenant(work.context.tenant_id) as uow:
             chunks = await uow.chunks.list_page(
                 work.version.id, after_ordinal=indexed - 1, limit=self._batch_size
             )
         if not chunks:
             raise _NoLongerWanted
+        return chunks
+
+    async def _index_batch(
+        self, work: _Work, space: EmbeddingSpace, chunks: Sequence[Chunk]
+    ) -> None:
+        """Embed and index chunks. Afterwards `_note_progress` or `_publish` must follow."""
+        tenant_id = work.context.tenant_id
         texts = [_embedded_text(work.document, chunk) for chunk in chunks]
         vectors: list[tuple[float, ...] | None] = [None] * len(chunks)
         if space.dimensions:
@@ -220,17 +238,26 @@ class Ingestion:
             for chunk, sparse, dense in zip(chunks, terms, vectors, strict=True)
         ]
         await self._vectors.upsert(tenant_id, space, points)
-        done = indexed + len(chunks)
-        async with self._uow.tenant(tenant_id) as uow:
+
+    async def _note_progress(self, work: _Work, indexed: int) -> None:
+        """Write down how many chunks are indexed.
+
+        Whether the version is still wanted is asked after the points were written, here and in
+        `_publish`: an erasure that began before may have passed the vector store already, one that begins
+        later will find them.
+        """
+        async with self._uow.tenant(work.context.tenant_id) as uow:
             await _require_wanted(uow, work)
             await uow.documents.set_version_state(
-                work.version.id, DocumentState.EMBEDDING, chunks_indexed=done
+                work.version.id, DocumentState.EMBEDDING, chunks_indexed=indexed
             )
-        return done
 
-    async def _publish(self, work: _Work) -> None:
+    async def _publish(self, work: _Work, count: int) -> None:
         """Switch searches over to this version, and have all older ones erased, in one transaction."""
         async with self._uow.tenant(work.context.tenant_id) as uow:
+            await uow.documents.set_version_state(
+                work.version.id, DocumentState.EMBEDDING, chunks_indexed=count
+            )
             await uow.documents.publish_version(work.version.id)
             document = await _require_wanted(uow, work)
             published = document.published_version_id
@@ -245,10 +272,6 @@ class Ingestion:
             # earlier attempt were written with metadata that nobody knows any more.
             if document.metadata != work.document.metadata or work.version.chunks_indexed:
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
-
-    async def _set_state(self, work: _Work, state: DocumentState) -> None:
-        async with self._uow.tenant(work.context.tenant_id) as uow:
-            await uow.documents.set_version_state(work.version.id, state)
 
     async def _fail(self, work: _Work, failure: Failure) -> None:
         await self._erase_points(work)

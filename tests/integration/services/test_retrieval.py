@@ -228,17 +228,13 @@ async def test_published_passage_behind_many_unpublished_ones_is_still_found(
     job = await world.take_job(JobKind.INGEST_VERSION)
 
     async def refuse() -> None:
-        current = await world.fetch(
-            "SELECT 1 FROM document_versions WHERE tenant_id = $1 AND chunks_indexed >= 12",
-            world.tenant_id,
-        )
-        if current:
+        where = VectorFilter(version_ids=(job.subject_id,))
+        if await world.count_points(where) == 12:
             raise InterruptedError
 
-    world.uow.after_commit = refuse
+    world.vectors.after["upsert"] = refuse
     with pytest.raises(InterruptedError):
         await world.ingestion.ingest_version(job)
-    world.uow.after_commit = None
 
     found = await world.find("walrus", collection, limit=1, mode=RetrievalMode.LEXICAL)
 
