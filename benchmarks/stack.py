@@ -21,7 +21,7 @@ from typing import Any
 import grpc.aio
 
 from benchmarks.models import EMBEDDING_MODEL
-from benchmarks.processes import ROOT, START_SECONDS, BenchmarkError, python, running
+from benchmarks.processes import ROOT, BenchmarkError, python, running
 
 ANSWER_SECONDS = 120.0
 _NODE = "from minirag.cli.main import run; run()"
@@ -141,6 +141,3 @@ def _directory() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-__all__ = ["START_SECONDS", "PlainProgram", "Stack", "started_stack"]
