@@ -15,7 +15,13 @@ import structlog
 
 from minirag.domain.ids import new_id
 from minirag.domain.jobs import Job, JobKind
-from minirag.errors import MiniRagError, ProviderThrottled, ProviderUnavailable, Unavailable
+from minirag.errors import (
+    Conflict,
+    MiniRagError,
+    ProviderThrottled,
+    ProviderUnavailable,
+    Unavailable,
+)
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 log = structlog.get_logger()
@@ -28,7 +34,11 @@ GiveUp = Callable[[Job, str], Awaitable[None]]
 
 
 class JobRunner:
-    """Runs one job at a time per call; `run` never raises for what a job does."""
+    """Runs one job at a time per call; `run` never raises for what a job does.
+
+    A kind in `give_up` is buried after `max_attempts`. The others were promised, erasures above all: they
+    are tried until they succeed.
+    """
 
     def __init__(
         self,
@@ -62,7 +72,7 @@ class JobRunner:
             log.warning("job_outcome_not_recorded", job_id=str(job_id), error=error.message)
 
     async def _do(self, job: Job, owner: str) -> None:
-        if job.attempt > self._max_attempts:
+        if job.attempt > self._max_attempts and job.kind in self._give_up:
             # It was claimed that often without anybody living to tell: it may be what kills workers.
             await self._bury(job, owner, "the worker ended in every attempt")
             return
@@ -88,7 +98,7 @@ class JobRunner:
             # Not the job's fault: a provider's limit or an outage of ours uses up no attempt.
             delay = error.retry_after or _backoff(job.attempt)
             await self._postpone(job, owner, delay, error.message, refund=True)
-        except ProviderUnavailable as error:
+        except (Conflict, ProviderUnavailable) as error:
             await self._retry(job, owner, error.message)
         except MiniRagError as error:
             log.warning("job_failed", job_id=str(job.id), kind=job.kind.value, error=error.message)
@@ -115,6 +125,9 @@ class JobRunner:
             except MiniRagError as error:
                 log.warning("lease_renewal_failed", job_id=str(job.id), error=error.message)
                 continue
+            except Exception:  # whatever it is, a lease that nobody renews is a job done twice
+                log.exception("lease_renewal_crashed", job_id=str(job.id))
+                continue
             if not renewed:
                 work.cancel()
                 return
@@ -135,8 +148,11 @@ class JobRunner:
 
     async def _bury(self, job: Job, owner: str, error: str) -> None:
         give_up = self._give_up.get(job.kind)
-        if give_up is not None:
-            await give_up(job, error)
+        if give_up is None:
+            log.error("job_keeps_failing", job_id=str(job.id), kind=job.kind.value, error=error)
+            await self._postpone(job, owner, LONGEST_DELAY, error, refund=False)
+            return
+        await give_up(job, error)
         async with self._uow.tenant(job.tenant_id) as uow:
             await uow.jobs.bury(job.id, owner=owner, error=error)
 

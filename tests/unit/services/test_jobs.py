@@ -9,6 +9,7 @@ import pytest
 
 from minirag.domain.jobs import Job, JobKind, JobState
 from minirag.errors import (
+    Conflict,
     NotFound,
     ProviderRejected,
     ProviderThrottled,
@@ -233,12 +234,52 @@ async def test_job_whose_workers_all_died_is_buried_without_another_try() -> Non
     assert len(bench.given_up) == 1
 
 
-async def test_kind_that_nobody_gives_up_for_is_buried_all_the_same() -> None:
-    bench = Bench(_raising(NotFound("blob", "x")))
-    job = bench.storage.jobs.put(JobKind.ERASE_TENANT)
+@pytest.mark.parametrize(
+    "error", [NotFound("blob", "x"), ProviderUnavailable("down"), ZeroDivisionError("a fault")]
+)
+async def test_erasure_that_keeps_failing_is_never_given_up(error: Exception) -> None:
+    failing = [error] * (2 * MAX_ATTEMPTS)
 
-    assert (await bench.run(job)).state is JobState.DEAD
+    async def work(job: Job) -> None:
+        if failing:
+            raise failing.pop()
+
+    bench = Bench(work)
+    job = bench.storage.jobs.put(JobKind.ERASE_TENANT)
+    for _ in range(2 * MAX_ATTEMPTS):
+        job = await bench.run(job)
+        assert job.state is JobState.PENDING
+    assert bench.storage.jobs.delays[job.id] == LONGEST_DELAY
+
+    ended = await bench.run(job)
+
+    assert ended.state is JobState.DONE
+
+
+async def test_change_by_somebody_else_in_between_is_tried_again() -> None:
+    bench = Bench(_raising(Conflict("still referred to; retry")))
+    job = bench.storage.jobs.put()
+
+    ended = await bench.run(job)
+
+    assert (ended.state, ended.attempt) == (JobState.PENDING, 1)
     assert bench.given_up == []
+
+
+async def test_renewal_that_crashes_is_tried_again_and_the_work_goes_on() -> None:
+    gate = Gate()
+    bench = Bench(gate, lease=0.03)
+    job = bench.storage.jobs.put()
+    bench.storage.jobs.renewal_fails_with = ZeroDivisionError("a fault of ours")
+    running = asyncio.create_task(bench.run(job))
+    opened = bench.storage.opened
+    await until(lambda: bench.storage.opened >= opened + 3, within=10)
+
+    bench.storage.jobs.renewal_fails_with = None
+    await until(lambda: bench.storage.jobs.renewals, within=10)
+    gate.opened.set()
+
+    assert (await running).state is JobState.DONE
 
 
 async def test_stopping_worker_hands_its_job_back_at_once() -> None:
