@@ -86,6 +86,7 @@ class Ingestion:
         """
         work = await self._load(job.tenant_id, job.subject_id, is_start=True)
         if work is None:
+            await self._discard_if_erased(job.tenant_id, job.subject_id)
             return
         try:
             count, batch = work.version.chunk_count, list[Chunk]()
@@ -102,12 +103,12 @@ class Ingestion:
                     await self._note_progress(work, indexed)
             await self._publish(work, count)
         except _NoLongerWanted:
-            await self._discard(work)
+            await self._discard(job.tenant_id, job.subject_id)
         except Conflict:
             # Rows that refer to a version which was erased in this very moment are refused.
             if await self._load(job.tenant_id, job.subject_id) is not None:
                 raise
-            await self._discard(work)
+            await self._discard(job.tenant_id, job.subject_id)
         except ParseFailure as error:
             await self._fail(work, Failure(FailureCode(error.code), error.message))
         except ProviderRejected as error:
@@ -212,6 +213,8 @@ class Ingestion:
         texts = [_embedded_text(work.document, chunk) for chunk in chunks]
         vectors: list[tuple[float, ...] | None] = [None] * len(chunks)
         if space.dimensions:
+            # Embeddings that can't be stored would be paid for again, at each attempt.
+            await self._vectors.ping()
             batch = await self._meter.embed(
                 work.context,
                 self._embeddings,
@@ -274,7 +277,12 @@ class Ingestion:
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
 
     async def _fail(self, work: _Work, failure: Failure) -> None:
-        await self._erase_points(work)
+        async with self._uow.tenant(work.context.tenant_id) as uow:
+            current = await uow.documents.get_version(work.version.id)
+        if current is not None and current.state.is_final:
+            # Another worker took over when this one's lease ran out: the points are that one's.
+            return
+        await self._erase_points(work.context.tenant_id, work.version.id)
         async with self._uow.tenant(work.context.tenant_id) as uow:
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.FAILED, failure=failure
@@ -284,14 +292,20 @@ class Ingestion:
                 # The upload brought new metadata for the document; the published points have the old.
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
 
-    async def _discard(self, work: _Work) -> None:
-        """Take away what came after the erasure had passed."""
-        await self._erase_points(work)
-        await self._blobs.delete_prefix(version_prefix(work.context.tenant_id, work.version.id))
+    async def _discard_if_erased(self, tenant_id: UUID, version_id: UUID) -> None:
+        """An upload may add its version when the erasure has listed them: its file is left over."""
+        async with self._uow.tenant(tenant_id) as uow:
+            version = await uow.documents.get_version(version_id)
+        if version is None:
+            await self._discard(tenant_id, version_id)
 
-    async def _erase_points(self, work: _Work) -> None:
-        tenant_id = work.context.tenant_id
-        where = VectorFilter(version_ids=(work.version.id,))
+    async def _discard(self, tenant_id: UUID, version_id: UUID) -> None:
+        """Take away what came after the erasure had passed."""
+        await self._erase_points(tenant_id, version_id)
+        await self._blobs.delete_prefix(version_prefix(tenant_id, version_id))
+
+    async def _erase_points(self, tenant_id: UUID, version_id: UUID) -> None:
+        where = VectorFilter(version_ids=(version_id,))
         for space in await self._spaces.list_all(tenant_id):
             await self._vectors.delete(tenant_id, space, where)
 

@@ -150,19 +150,7 @@ class World:
         self.documents = DocumentService(
             self.uow, self.blobs, self._wake, max_document_bytes=MAX_BYTES
         )
-        self.ingestion = Ingestion(
-            self.uow,
-            self.blobs,
-            self.parser,
-            StructuredChunker(CHUNK_TOKENS),
-            self.vectors,
-            self.spaces,
-            self.embeddings,
-            self.encoder,
-            self.meter,
-            batch_size=BATCH_SIZE,
-            embedding_timeout=5,
-        )
+        self.ingestion = self.make_ingestion(self.embeddings)
         self.erasure = Erasure(self.uow, self.blobs, self.vectors, self.spaces)
         self.retriever = self.make_retriever(self.vectors)
         self.ledger = GenerationLedger(self.uow, self.background)
@@ -183,6 +171,21 @@ class World:
 
     def _wake(self) -> None:
         self.wakes += 1
+
+    def make_ingestion(self, embeddings: Any) -> Ingestion:
+        return Ingestion(
+            self.uow,
+            self.blobs,
+            self.parser,
+            StructuredChunker(CHUNK_TOKENS),
+            self.vectors,
+            self.spaces,
+            embeddings,
+            self.encoder,
+            self.meter,
+            batch_size=BATCH_SIZE,
+            embedding_timeout=5,
+        )
 
     def make_retriever(self, vectors: Any) -> Retriever:
         return Retriever(
