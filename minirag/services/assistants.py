@@ -10,7 +10,7 @@ from minirag.domain.access import TenantContext
 from minirag.domain.chats import Assistant
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.retrieval import RetrievalSettings
-from minirag.errors import Conflict, NotFound
+from minirag.errors import NotFound
 from minirag.services.clock import utc_now
 from minirag.services.collections import collection_not_found
 from minirag.services.idempotency import recall, remember
@@ -108,10 +108,8 @@ class AssistantService:
         async with self._uow.tenant(context.tenant_id) as uow:
             if await recall(uow.requests, request):
                 return
-            current = await get_assistant(uow, assistant_id)
-            if if_revision is not None and current.revision != if_revision:
-                raise Conflict("the assistant was changed since its etag was read: read it again")
-            await uow.assistants.remove(assistant_id)
+            if not await uow.assistants.remove(assistant_id, if_revision=if_revision):
+                raise _not_found(assistant_id)
             await remember(uow.requests, request, assistant_id=assistant_id)
 
 

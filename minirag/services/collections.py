@@ -9,7 +9,7 @@ from minirag.domain.access import TenantContext
 from minirag.domain.documents import Collection
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
-from minirag.errors import Conflict, NotFound
+from minirag.errors import NotFound
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
@@ -113,12 +113,8 @@ class CollectionService:
         async with self._uow.tenant(context.tenant_id) as uow:
             if await recall(uow.requests, request):
                 return
-            current = await uow.collections.get(collection_id)
-            if current is None:
+            if not await uow.collections.mark_deleted(collection_id, if_revision=if_revision):
                 raise collection_not_found(collection_id)
-            if if_revision is not None and current.revision != if_revision:
-                raise Conflict("the collection was changed since its etag was read: read it again")
-            await uow.collections.mark_deleted(collection_id)
             await uow.jobs.add(JobKind.ERASE_COLLECTION, collection_id)
             await remember(uow.requests, request, collection_id=collection_id)
         self._wake_relay()

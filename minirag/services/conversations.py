@@ -7,7 +7,7 @@ from uuid import UUID
 from minirag.domain.access import TenantContext
 from minirag.domain.chats import Conversation, Message
 from minirag.domain.ids import IdKind, encode_id
-from minirag.errors import Conflict, NotFound
+from minirag.errors import NotFound
 from minirag.services.assistants import get_assistant
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
@@ -65,12 +65,8 @@ class ConversationService:
         async with self._uow.tenant(context.tenant_id) as uow:
             if await recall(uow.requests, request):
                 return
-            current = await get_conversation(uow, conversation_id)
-            if if_revision is not None and current.revision != if_revision:
-                raise Conflict(
-                    "the conversation was changed since its etag was read: read it again"
-                )
-            await uow.conversations.remove(conversation_id)
+            if not await uow.conversations.remove(conversation_id, if_revision=if_revision):
+                raise _not_found(conversation_id)
             await remember(uow.requests, request, conversation_id=conversation_id)
 
     async def list_messages(

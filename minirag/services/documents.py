@@ -19,7 +19,6 @@ from minirag.domain.documents import (
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
 from minirag.errors import (
-    Conflict,
     FailedPrecondition,
     InvalidRequest,
     LimitExceeded,
@@ -254,10 +253,8 @@ class DocumentService:
         async with self._uow.tenant(context.tenant_id) as uow:
             if await recall(uow.requests, request):
                 return
-            current = await _get(uow, document_id)
-            if if_revision is not None and current.revision != if_revision:
-                raise Conflict("the document was changed since its etag was read: read it again")
-            if not await uow.documents.mark_deleting(document_id):
+            await _get(uow, document_id)
+            if not await uow.documents.mark_deleting(document_id, if_revision=if_revision):
                 raise _not_found(document_id)
             await uow.jobs.add(JobKind.ERASE_DOCUMENT, document_id)
             await remember(uow.requests, request, document_id=document_id)

@@ -40,7 +40,7 @@ _UPDATE = (
     )
     .returning(*assistants.c)
 )
-_REMOVE = delete(assistants).where(*_IS_THE_ASSISTANT)
+_REMOVE = delete(assistants).where(*_IS_THE_ASSISTANT, matches_revision(assistants.c.revision))
 
 
 class PostgresAssistantRepository:
@@ -94,8 +94,13 @@ class PostgresAssistantRepository:
             raise edited_meanwhile("assistant")
         return None
 
-    async def remove(self, assistant_id: UUID) -> bool:
-        return await self._transaction.changes(_REMOVE, self._of(assistant_id)) > 0
+    async def remove(self, assistant_id: UUID, *, if_revision: int | None = None) -> bool:
+        values = {**self._of(assistant_id), "if_revision": if_revision}
+        if await self._transaction.changes(_REMOVE, values):
+            return True
+        if if_revision is not None and await self.get(assistant_id) is not None:
+            raise edited_meanwhile("assistant")
+        return False
 
     def _of(self, assistant_id: UUID) -> dict[str, Any]:
         return {"of_tenant": self._tenant_id, "of_assistant": assistant_id}

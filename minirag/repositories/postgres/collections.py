@@ -69,7 +69,9 @@ _UPDATE = (
     .returning(*collections.c, _DOCUMENT_COUNT)
 )
 _MARK_DELETED = (
-    update(collections).where(*_IS_THE_COLLECTION).values(delete_time=func.clock_timestamp())
+    update(collections)
+    .where(*_IS_THE_COLLECTION, matches_revision(collections.c.revision))
+    .values(delete_time=func.clock_timestamp())
 )
 _REMOVE = delete(collections).where(
     collections.c.tenant_id == _TENANT, collections.c.id == _COLLECTION
@@ -145,8 +147,13 @@ class PostgresCollectionRepository:
             raise edited_meanwhile("collection")
         return None
 
-    async def mark_deleted(self, collection_id: UUID) -> bool:
-        return await self._transaction.changes(_MARK_DELETED, self._of(collection_id)) > 0
+    async def mark_deleted(self, collection_id: UUID, *, if_revision: int | None = None) -> bool:
+        values = {**self._of(collection_id), "if_revision": if_revision}
+        if await self._transaction.changes(_MARK_DELETED, values):
+            return True
+        if if_revision is not None and await self.get(collection_id) is not None:
+            raise edited_meanwhile("collection")
+        return False
 
     async def remove(self, collection_id: UUID) -> None:
         await self._transaction.execute(_REMOVE, self._of(collection_id))

@@ -32,7 +32,9 @@ _UPDATE = (
     )
     .returning(*conversations.c)
 )
-_REMOVE = delete(conversations).where(*_IS_THE_CONVERSATION)
+_REMOVE = delete(conversations).where(
+    *_IS_THE_CONVERSATION, matches_revision(conversations.c.revision)
+)
 
 
 class PostgresConversationRepository:
@@ -88,8 +90,13 @@ class PostgresConversationRepository:
             raise edited_meanwhile("conversation")
         return None
 
-    async def remove(self, conversation_id: UUID) -> bool:
-        return await self._transaction.changes(_REMOVE, self._of(conversation_id)) > 0
+    async def remove(self, conversation_id: UUID, *, if_revision: int | None = None) -> bool:
+        values = {**self._of(conversation_id), "if_revision": if_revision}
+        if await self._transaction.changes(_REMOVE, values):
+            return True
+        if if_revision is not None and await self.get(conversation_id) is not None:
+            raise edited_meanwhile("conversation")
+        return False
 
     def _of(self, conversation_id: UUID) -> dict[str, Any]:
         return {"of_tenant": self._tenant_id, "of_conversation": conversation_id}

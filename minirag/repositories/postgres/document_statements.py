@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Text, Uuid, and_, bindparam, exists, func, literal, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from minirag.repositories.postgres.revisions import matches_revision
@@ -160,6 +172,7 @@ MARK_DELETING = text(
         SET delete_time = clock_timestamp(), update_time = clock_timestamp(),
             revision = revision + 1
         WHERE tenant_id = :of_tenant AND id = :of_document AND delete_time IS NULL
+          AND (CAST(:if_revision AS bigint) IS NULL OR revision = :if_revision)
         RETURNING tenant_id, id, collection_id
     ), v AS (
         UPDATE document_versions SET state = 'DELETING'
@@ -169,7 +182,12 @@ MARK_DELETING = text(
     FROM d
     WHERE c.tenant_id = d.tenant_id AND c.collection_id = d.collection_id AND c.slot = :slot
     """
-).bindparams(_TENANT, _DOCUMENT, bindparam("slot", type_=collection_document_counts.c.slot.type))
+).bindparams(
+    _TENANT,
+    _DOCUMENT,
+    bindparam("slot", type_=collection_document_counts.c.slot.type),
+    bindparam("if_revision", type_=BigInteger()),
+)
 
 REMOVE = text(
     """

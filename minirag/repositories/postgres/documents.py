@@ -175,10 +175,18 @@ class PostgresDocumentRepository(PostgresVersionRepository):
             raise edited_meanwhile("document")
         return document
 
-    async def mark_deleting(self, document_id: UUID) -> bool:
-        """False when there was none, or it was DELETING already."""
-        values = {**self._of(document_id), "slot": _slot(document_id)}
-        return await self._transaction.changes(MARK_DELETING, values) > 0
+    async def mark_deleting(self, document_id: UUID, *, if_revision: int | None = None) -> bool:
+        """False when there was none, or it was DELETING already; `Conflict` on another revision."""
+        values = {
+            **self._of(document_id),
+            "slot": _slot(document_id),
+            "if_revision": if_revision,
+        }
+        if await self._transaction.changes(MARK_DELETING, values):
+            return True
+        if if_revision is not None and await self.get(document_id) is not None:
+            raise edited_meanwhile("document")
+        return False
 
     async def remove(self, document_id: UUID) -> None:
         values = {**self._of(document_id), "slot": _slot(document_id)}

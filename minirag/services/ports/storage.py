@@ -117,8 +117,8 @@ class CollectionRepository(Protocol):
     ) -> Collection | None:
         """Raises `AlreadyExists` on a taken name, `Conflict` on another revision."""
 
-    async def mark_deleted(self, collection_id: UUID) -> bool:
-        """Hide it and its documents at once; False when there was none."""
+    async def mark_deleted(self, collection_id: UUID, *, if_revision: int | None = None) -> bool:
+        """Hide it and its documents at once; False when there was none. `Conflict` as in `update`."""
 
     async def remove(self, collection_id: UUID) -> None:
         """Delete the row for good; its documents must be gone already."""
@@ -163,7 +163,8 @@ class DocumentRepository(Protocol):
         if_revision: int | None = None,
     ) -> Document | None: ...
 
-    async def mark_deleting(self, document_id: UUID) -> bool: ...
+    async def mark_deleting(self, document_id: UUID, *, if_revision: int | None = None) -> bool:
+        """Hide it at once; False when there was none. Raises `Conflict` on another revision."""
 
     async def remove(self, document_id: UUID) -> None:
         """Delete the row, its versions and chunks."""
@@ -243,7 +244,8 @@ class AssistantRepository(Protocol):
     ) -> Assistant | None:
         """Store all mutable fields of `assistant`; the stored revision grows by one."""
 
-    async def remove(self, assistant_id: UUID) -> bool: ...
+    async def remove(self, assistant_id: UUID, *, if_revision: int | None = None) -> bool:
+        """False when there was none. Raises `Conflict` on another revision."""
 
 
 class ConversationRepository(Protocol):
@@ -261,8 +263,11 @@ class ConversationRepository(Protocol):
     ) -> Conversation | None:
         """Also called without changes to bump update_time when a message is added."""
 
-    async def remove(self, conversation_id: UUID) -> bool:
-        """Delete it with its messages and generations."""
+    async def remove(self, conversation_id: UUID, *, if_revision: int | None = None) -> bool:
+        """Delete it with its messages and generations; False when there was none.
+
+        Raises `Conflict` on another revision.
+        """
 
 
 class MessageRepository(Protocol):
