@@ -180,8 +180,7 @@ class DocumentService:
             update_time=now,
             revision=1,
         )
-        await uow.documents.add(document)
-        return document
+        return await uow.documents.add(document)
 
     async def _limited(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         total = 0

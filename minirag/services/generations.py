@@ -51,7 +51,7 @@ class GenerationLedger:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
                 async with self._uow.tenant(generation.tenant_id) as uow:
-                    alive = await uow.generations.extend_lease(generation.id, utc_now() + LEASE)
+                    alive = await uow.generations.extend_lease(generation.id, LEASE)
                     if alive:
                         await uow.messages.update(message())
             except MiniRagError as error:

@@ -98,20 +98,26 @@ _version_names = [column.name for column in document_versions.c]
 
 
 def _build_add() -> Any:
-    """Document, its count and its first version in one statement; nothing in a deleted collection."""
+    """Document, its count and its first version in one statement, which returns the document's
+    update_time; nothing in a deleted collection."""
     document = (
         insert(documents)
         .from_select(
             [column.name for column in documents.c],
             select(
-                *(bindparam(f"d_{column.name}", type_=column.type) for column in documents.c)
+                *(
+                    func.clock_timestamp()
+                    if column is documents.c.update_time
+                    else bindparam(f"d_{column.name}", type_=column.type)
+                    for column in documents.c
+                )
             ).where(
                 collections.c.tenant_id == bindparam("d_tenant_id", type_=Uuid()),
                 collections.c.id == bindparam("d_collection_id", type_=Uuid()),
                 collections.c.delete_time.is_(None),
             ),
         )
-        .returning(documents.c.tenant_id, documents.c.collection_id)
+        .returning(documents.c.tenant_id, documents.c.collection_id, documents.c.update_time)
         .cte("document")
     )
     counts = collection_document_counts
@@ -132,11 +138,12 @@ def _build_add() -> Any:
         )
         .cte("counted")
     )
-    return (
+    version = (
         insert(document_versions)
         .from_select(_version_names, select(*_version_parameters).select_from(document))
-        .add_cte(counted)
+        .cte("version")
     )
+    return select(document.c.update_time).add_cte(counted, version)
 
 
 def _build_add_version() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -39,7 +40,7 @@ COUNT_SLOTS = 8
 
 
 class PostgresDocumentRepository(PostgresVersionRepository):
-    async def add(self, document: Document) -> None:
+    async def add(self, document: Document) -> Document:
         """Raises `NotFound` when the collection is gone, `AlreadyExists` on a taken external id."""
         published = document.published_version_id
         values = {
@@ -53,22 +54,22 @@ class PostgresDocumentRepository(PostgresVersionRepository):
             "d_published_version_id": published,
             "d_published_number": 0 if published is None else document.version.number,
             "d_create_time": document.create_time,
-            "d_update_time": document.update_time,
             "d_revision": document.revision,
             "d_delete_time": None,
             "slot": _slot(document.id),
             **version_values(document.version, self._tenant_id),
         }
         try:
-            added = await self._transaction.changes(ADD, values)
+            added = await self._transaction.first(ADD, values)
         except UniqueViolation as error:
             raise AlreadyExists(
                 "document",
                 document.external_id,
                 f"a document with the external id {document.external_id!r} is in the collection already",
             ) from error
-        if not added:
+        if added is None:
             raise NotFound("collection", encode_id(IdKind.COLLECTION, document.collection_id))
+        return replace(document, update_time=added.update_time)
 
     async def add_version(
         self, document_id: UUID, version: DocumentVersion, *, display_name: str, metadata: Metadata

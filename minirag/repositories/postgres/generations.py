@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Integer, Row, Text, Uuid, bindparam, func, insert, select, update
+from sqlalchemy import Integer, Interval, Row, Text, Uuid, bindparam, func, insert, select, update
 
 from minirag.domain.chats import Generation, GenerationState
-from minirag.repositories.postgres.tables import TIME, generations
+from minirag.repositories.postgres.tables import generations
 from minirag.repositories.postgres.transaction import Transaction
 
 _RUNNING = GenerationState.RUNNING.value
@@ -18,12 +18,15 @@ _IS_THE_GENERATION = (
     generations.c.id == bindparam("of_generation", type_=Uuid()),
 )
 
-_ADD = insert(generations)
+# Leases count by the clock of Postgres, which also tells when they are over: a server's may be wrong.
+_LEASE_UNTIL = func.clock_timestamp() + bindparam("lease", type_=Interval())
+
+_ADD = insert(generations).values(lease_until=_LEASE_UNTIL)
 _GET = select(generations).where(*_IS_THE_GENERATION)
 _EXTEND = (
     update(generations)
     .where(*_IS_THE_GENERATION, generations.c.state == _RUNNING)
-    .values(lease_until=bindparam("new_lease", type_=TIME))
+    .values(lease_until=_LEASE_UNTIL)
 )
 _FINISH = (
     update(generations)
@@ -44,7 +47,11 @@ class PostgresGenerationRepository:
         self._tenant_id = tenant_id
 
     async def add(self, generation: Generation) -> None:
-        """A RUNNING one must have a lease: without, nobody would notice that its server died."""
+        """A RUNNING one must have a lease: without, nobody would notice that its server died.
+
+        What counts is how long after `create_time` it ends.
+        """
+        lease_until = generation.lease_until
         await self._transaction.execute(
             _ADD,
             {
@@ -56,7 +63,7 @@ class PostgresGenerationRepository:
                 "model": generation.model,
                 "state": generation.state.value,
                 "create_time": generation.create_time,
-                "lease_until": generation.lease_until,
+                "lease": None if lease_until is None else lease_until - generation.create_time,
             },
         )
 
@@ -64,8 +71,8 @@ class PostgresGenerationRepository:
         row = await self._transaction.first(_GET, self._of(generation_id))
         return None if row is None else _generation(row)
 
-    async def extend_lease(self, generation_id: UUID, lease_until: datetime) -> bool:
-        values = {**self._of(generation_id), "new_lease": lease_until}
+    async def extend_lease(self, generation_id: UUID, lease: timedelta) -> bool:
+        values = {**self._of(generation_id), "lease": lease}
         return await self._transaction.changes(_EXTEND, values) > 0
 
     async def finish(self, generation_id: UUID, state: GenerationState) -> bool:

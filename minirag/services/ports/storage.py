@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -127,8 +127,11 @@ class CollectionRepository(Protocol):
 class DocumentRepository(Protocol):
     """Documents with their versions. DELETING documents are invisible to `get`, `find` and lists."""
 
-    async def add(self, document: Document) -> None:
-        """Insert the document and `document.version`."""
+    async def add(self, document: Document) -> Document:
+        """Insert the document and `document.version`; return it with the `update_time` that it got.
+
+        Changes of one document after the other are told by that time, so that Postgres gives it.
+        """
 
     async def add_version(
         self, document_id: UUID, version: DocumentVersion, *, display_name: str, metadata: Metadata
@@ -291,8 +294,8 @@ class GenerationRepository(Protocol):
 
     async def get(self, generation_id: UUID) -> Generation | None: ...
 
-    async def extend_lease(self, generation_id: UUID, lease_until: datetime) -> bool:
-        """False when it is no longer RUNNING."""
+    async def extend_lease(self, generation_id: UUID, lease: timedelta) -> bool:
+        """Let it end `lease` from now; False when it is no longer RUNNING."""
 
     async def finish(self, generation_id: UUID, state: GenerationState) -> bool:
         """RUNNING to a terminal state, once; False when it had one already."""

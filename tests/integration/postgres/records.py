@@ -205,8 +205,7 @@ async def add_document(
 ) -> Document:
     document = make_document(tenant_id, collection_id, **changes)
     async with uow.tenant(tenant_id) as unit:
-        await unit.documents.add(document)
-    return document
+        return await unit.documents.add(document)
 
 
 async def fill_every_table(unit: TenantUnitOfWork, tenant_id: UUID) -> None:

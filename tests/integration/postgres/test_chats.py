@@ -209,7 +209,9 @@ async def test_generation_ends_once(uow: PostgresUnitOfWorkFactory, tenant_id: U
     async with uow.tenant(tenant_id) as unit:
         await unit.conversations.add(talk)
         await unit.generations.add(generation)
-        assert await unit.generations.get(generation.id) == generation
+        added = await unit.generations.get(generation.id)
+        assert added is not None
+        assert replace(added, lease_until=generation.lease_until) == generation
 
     async def finish(state: GenerationState) -> bool:
         async with uow.tenant(tenant_id) as unit:
@@ -223,7 +225,7 @@ async def test_generation_ends_once(uow: PostgresUnitOfWorkFactory, tenant_id: U
         stored = await unit.generations.get(generation.id)
         assert stored is not None
         assert stored.state is ends[outcomes.index(True)]
-        assert not await unit.generations.extend_lease(generation.id, now())
+        assert not await unit.generations.extend_lease(generation.id, timedelta(minutes=1))
 
 
 async def test_generations_past_their_lease_are_found_by_the_platform(
@@ -236,7 +238,7 @@ async def test_generations_past_their_lease_are_found_by_the_platform(
         await unit.conversations.add(talk)
         for generation in (expired, extended, finished, make_generation(talk)):
             await unit.generations.add(generation)
-        assert await unit.generations.extend_lease(extended.id, now() + timedelta(minutes=1))
+        assert await unit.generations.extend_lease(extended.id, timedelta(minutes=1))
         assert await unit.generations.finish(finished.id, GenerationState.COMPLETED)
 
     async with uow.platform() as platform:

@@ -184,7 +184,7 @@ async def test_ids_of_another_tenant_find_nothing(uow: PostgresUnitOfWorkFactory
     async with uow.tenant(theirs) as unit:
         await unit.api_keys.add(key)
         await unit.collections.add(collection)
-        await unit.documents.add(document)
+        document = await unit.documents.add(document)
         await unit.conversations.add(conversation)
         await unit.messages.add(message)
 

@@ -9,7 +9,6 @@ import pytest
 
 from minirag.domain.chats import Cited, Completed, Delta, GenerationState, Retrieved, Started
 from minirag.errors import ProviderThrottled, ProviderUnavailable
-from minirag.services.clock import utc_now
 from minirag.services.generations import LEASE
 from tests.integration.services.desk import PIECES, SAID, USAGE, Desk, said, started
 from tests.support.waiting import until
@@ -110,7 +109,7 @@ async def test_reader_cancelled_while_the_answer_is_recorded_costs_no_record(des
     await asyncio.wait_for(desk.models.is_waiting.wait(), 20)
     async with desk.world.uow.inner.tenant(desk.world.tenant_id) as unit:
         # Holds the generation's row, so that its end has to wait.
-        await unit.generations.extend_lease(started(read).generation_id, utc_now() + LEASE)
+        await unit.generations.extend_lease(started(read).generation_id, LEASE)
         desk.models.gate.set()
         await until(lambda: desk.models.closed, within=20)
         await until(lambda: len(read) == len(EVENTS) - 1, within=20)
