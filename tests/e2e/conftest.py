@@ -47,6 +47,7 @@ def node(mock_provider: MockProvider) -> Iterator[NodeProcess]:
             **model_settings(mock_provider.url),
             "MINIRAG_MAX_DOCUMENT_BYTES": str(MAX_DOCUMENT_BYTES),
             "MINIRAG_MODEL_IDLE_TIMEOUT": str(IDLE_SECONDS),
+            "MINIRAG_DRAIN_DELAY": "0",
         }
         node = NodeProcess(path, settings)
         try:
@@ -80,6 +81,7 @@ def replicated(mock_provider: MockProvider) -> Iterator[Replicated]:
         "MINIRAG_CHUNK_TOKENS": "32",
         "MINIRAG_EMBEDDING_BATCH_SIZE": "8",
         "MINIRAG_WORKER_THREADS": "1",
+        "MINIRAG_DRAIN_DELAY": "0",
     }
     with open_directory() as path:
         deployment = Deployment(path, settings)

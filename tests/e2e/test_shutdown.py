@@ -23,7 +23,7 @@ from tests.support.programs import Program, are_gone
 from tests.support.refusals import Refusal, decode_refusal
 from tests.support.waiting import until
 
-GRACE = 6.0
+GRACE = 4.0
 SETTINGS = {"MINIRAG_SHUTDOWN_GRACE": str(GRACE), "MINIRAG_DRAIN_DELAY": "1"}
 
 

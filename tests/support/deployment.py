@@ -96,8 +96,11 @@ class Deployment:
         return program
 
     def close(self) -> None:
-        """End the processes, the last one first, then the stores."""
+        """End the processes, all at the same time, then the stores."""
         try:
+            for program in self._programs:
+                if program.is_running and program is not self._vectors:
+                    program.terminate()
             for program in reversed(self._programs):
                 program.close()
         finally:
