@@ -45,6 +45,7 @@ def main() -> int:
         seconds=arguments.seconds or plan.seconds,
     )
     started = time.perf_counter()
+    machine = describe_machine()  # before the run adds to the load
     rows: list[Row] = []
     try:
         rows = uvloop.run(_measure(plan, arguments.only or list(ROWS)))
@@ -53,7 +54,7 @@ def main() -> int:
             print(f"bench: could not be measured: {failure}", file=sys.stderr)
     if rows:
         print_table(rows)
-        path = write_results(arguments.results, rows, describe_machine(), plan, datetime.now(UTC))
+        path = write_results(arguments.results, rows, machine, plan, datetime.now(UTC))
         print(f"written: {path}")
         print(summary(rows, time.perf_counter() - started))
     return exit_code(rows, strict=arguments.strict)

@@ -39,6 +39,9 @@ class Machine:
     revision: str
     """Of the repository; ends in `+changes` when files of it were changed."""
 
+    load: float
+    """Average of the minute before the run: processes of others that wanted a core."""
+
     @property
     def short_name(self) -> str:
         """A part of a file name, as in `amd-epyc-2-cores`."""
@@ -60,6 +63,7 @@ def describe_machine() -> Machine:
         python=platform.python_version(),
         libraries={name: _version(name) for name in LIBRARIES},
         revision=_revision(),
+        load=round(os.getloadavg()[0], 1),
     )
 
 

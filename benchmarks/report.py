@@ -102,7 +102,7 @@ def _markdown(rows: Sequence[Row], machine: Machine, plan: Plan, when: datetime)
         f"# Measured on {when:%Y-%m-%d}",
         "",
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:g} GiB; {machine.system};"
-        f" Python {machine.python}; revision {machine.revision}.",
+        f" Python {machine.python}; revision {machine.revision}; load before the run {machine.load:g}.",
         f"{plan.rounds} rounds of {plan.seconds:g} s a side; medians, with the lowest and highest"
         " round in brackets.",
         "",
