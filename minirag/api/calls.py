@@ -31,6 +31,8 @@ class Call:
     started: float = field(default_factory=perf_counter)
     principal: Principal | None = None
     """None for health checks and reflection, which need no credential."""
+    authorization: str | None = field(default=None, repr=False)
+    """The credential, of endless calls only, which have to show it again."""
 
     @property
     def tenant(self) -> TenantContext:

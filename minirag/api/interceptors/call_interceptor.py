@@ -33,7 +33,8 @@ from minirag.api.interceptors.failures import (
     is_departure,
 )
 from minirag.api.interceptors.parsing import checked_parser, parse_each
-from minirag.api.interceptors.running_calls import RunningCalls
+from minirag.api.interceptors.rechecks import end_when_refused
+from minirag.api.interceptors.running_calls import RunningCalls, Task
 from minirag.api.method_table import METHOD_TABLE, Rule, is_open
 from minirag.domain.access import Principal, TenantContext
 from minirag.domain.ids import IdKind, encode_id
@@ -98,6 +99,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             if isinstance(call.principal, TenantContext):
                 bind_contextvars(tenant_id=encode_id(IdKind.TENANT, call.principal.tenant_id))
             plan.rule.admit(call.principal)
+            if plan.rule.is_endless:
+                call.authorization = authorization
         except Exception as error:  # whatever it is, it is answered and logged
             return self._refuse(call, describe_failure(call, error))
         return plan.handler
@@ -120,13 +123,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         async def serve(request: Any, context: ServicerContext) -> Any:
             call = CURRENT_CALL.get()
             task = self.running.enter(is_endless=is_endless)
+            recheck = self._recheck(call, task) if rule is not None and rule.is_endless else None
             code = "OK"
             try:
                 return await behavior(request, context)
             except BaseException as error:  # what isn't to be answered is raised again
-                if isinstance(error, asyncio.CancelledError) and self.running.is_cut_off(task):
+                reason = self.running.reason_of(task)
+                if isinstance(error, asyncio.CancelledError) and reason is not None:
                     task.uncancel()
-                    status = describe_failure(call, SHUTTING_DOWN)
+                    status = describe_failure(call, reason)
                 elif is_departure(error):
                     code = departure_code(context, error)
                     raise
@@ -135,11 +140,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 code = CODES[status.code].name
                 await abort_with(context, status)
             finally:
+                if recheck is not None:
+                    recheck.cancel()
                 self.running.leave(task)
                 if rule is not None:
                     _log_call(call, code)
 
         return _Plan(rule, _like(handler, serve))
+
+    def _recheck(self, call: Call, task: Task) -> asyncio.Task[None]:
+        async def authenticate() -> None:
+            await self._authenticator.authenticate(call.authorization)
+
+        return asyncio.create_task(end_when_refused(authenticate, self.running, task))
 
 
 def _log_call(call: Call, code: str) -> None:

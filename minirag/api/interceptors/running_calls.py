@@ -1,19 +1,22 @@
-"""The calls under way, so that a draining server can end the ones that wouldn't end by themselves."""
+"""The calls under way, so that the server can end the ones that wouldn't end by themselves."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+from minirag.api.interceptors.failures import SHUTTING_DOWN
+from minirag.errors import MiniRagError
+
 Task = asyncio.Task[Any]
 
 
 class RunningCalls:
-    """Which tasks serve a call, and which of them the server has cut off."""
+    """Which tasks serve a call, and why the server has cut some of them off."""
 
     def __init__(self) -> None:
         self._running: dict[Task, bool] = {}
-        self._cut_off: set[Task] = set()
+        self._cut_off: dict[Task, MiniRagError] = {}
 
     def __len__(self) -> int:
         return len(self._running)
@@ -27,7 +30,7 @@ class RunningCalls:
 
     def leave(self, task: Task) -> None:
         self._running.pop(task, None)
-        self._cut_off.discard(task)
+        self._cut_off.pop(task, None)
 
     def cut_off(self, *, only_endless: bool) -> int:
         """Cancel calls, which then answer that the server shuts down; return how many."""
@@ -37,10 +40,15 @@ class RunningCalls:
             if (is_endless or not only_endless) and task not in self._cut_off
         ]
         for task in chosen:
-            self._cut_off.add(task)
-            task.cancel()
+            self.end(task, SHUTTING_DOWN)
         return len(chosen)
 
-    def is_cut_off(self, task: Task) -> bool:
-        """True when a cancellation came from the server, not from the client's leaving."""
-        return task in self._cut_off
+    def end(self, task: Task, reason: MiniRagError) -> None:
+        """Cancel a call, which then answers with `reason`; nothing to one that ended or was cut off."""
+        if task in self._running and task not in self._cut_off:
+            self._cut_off[task] = reason
+            task.cancel()
+
+    def reason_of(self, task: Task) -> MiniRagError | None:
+        """Why the server cancelled the call; None when it was the client that left."""
+        return self._cut_off.get(task)

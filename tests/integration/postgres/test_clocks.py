@@ -34,7 +34,7 @@ async def test_answer_of_a_server_with_a_wrong_clock_is_held_for_its_lease_and_n
 
     async with uow.platform() as platform:
         orphaned = await platform.list_orphaned_generations(limit=100)
-    assert [id for owner, id in orphaned if owner == tenant_id] == [expired.id]
+    assert [found for owner, found in orphaned if owner == tenant_id] == [expired.id]
 
 
 @pytest.mark.parametrize("wrong_by", [timedelta(hours=1), timedelta(hours=-1)])
