@@ -19,6 +19,9 @@ from minirag.services.collections import collection_not_found
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 PAGE = 500
+CHECKED_AT_ONCE = 2000
+"""Documents looked up at each look to see whether they were deleted. When more are watched they take turns:
+that takes a few seconds longer, and no look is slower for the others."""
 OVERLAP = timedelta(seconds=10)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 BUSY_INTERVAL = 0.2
@@ -76,6 +79,7 @@ class _Watch:
         self.sent: dict[UUID, int] = {}
         """Revision by document."""
         self.on_the_way: set[UUID] = set()
+        self._unchecked: list[UUID] = []
 
     async def snapshot(self) -> AsyncGenerator[Document, None]:
         """Yield the documents as they are, page by page; no transaction is open meanwhile."""
@@ -103,11 +107,10 @@ class _Watch:
         while True:
             async with self._uow.tenant(self._tenant_id) as uow:
                 page = await uow.documents.list_changed(self._wanted, since=since, limit=PAGE)
-                gone = set(self.sent)
+                gone: set[UUID] = set()
                 if len(page) < PAGE:
-                    gone -= await uow.documents.list_existing(list(self.sent))
-                else:
-                    gone = set()
+                    checked = self._take_unchecked()
+                    gone = set(checked) - await uow.documents.list_existing(checked)
             for document in page:
                 if self._note(document):
                     events.append(DocumentChanged(document))
@@ -120,6 +123,14 @@ class _Watch:
                 self._advance(newest)
                 return events
             since = newest
+
+    def _take_unchecked(self) -> list[UUID]:
+        """The documents whose turn it is to be looked up."""
+        if not self._unchecked:
+            self._unchecked = list(self.sent)
+        checked = self._unchecked[-CHECKED_AT_ONCE:]
+        del self._unchecked[-CHECKED_AT_ONCE:]
+        return [document_id for document_id in checked if document_id in self.sent]
 
     def _advance(self, newest: datetime) -> None:
         self._since = max(self._since, newest - OVERLAP)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -213,3 +213,31 @@ async def test_filter_narrows_snapshot_and_changes(storage: FakeStorage) -> None
         changed = storage.documents.save(watched)
 
         assert await _next(events) == DocumentChanged(changed)
+
+
+async def test_deleted_documents_among_many_are_found_a_few_at_a_time(
+    storage: FakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "CHECKED_AT_ONCE", 2)
+    documents = [_add(storage) for _ in range(7)]
+    sizes: set[int] = set()
+    list_existing = storage.documents.list_existing
+
+    async def measured(document_ids: Sequence[UUID]) -> set[UUID]:
+        sizes.add(len(document_ids))
+        return await list_existing(document_ids)
+
+    monkeypatch.setattr(storage.documents, "list_existing", measured)
+    async with aclosing(_watch(storage)) as events:
+        await _read_snapshot(events)
+
+        gone = {documents[0].id, documents[3].id, documents[6].id}
+        for document_id in gone:
+            del storage.documents.stored[document_id]
+        received = [await _next(events) for _ in gone]
+        storage.documents.save(documents[1])
+        following = await _next(events)
+
+    assert {one.document_id for one in received if isinstance(one, DocumentGone)} == gone
+    assert isinstance(following, DocumentChanged)
+    assert max(sizes) <= 2
