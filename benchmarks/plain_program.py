@@ -102,6 +102,7 @@ class PlainProgram:
                 token_count=draft.token_count,
                 page_first=draft.page_first,
                 page_last=draft.page_last,
+                page_starts=draft.page_starts,
                 heading_path=draft.heading_path,
             )
             for ordinal, draft in enumerate(self._chunker.chunk(parsed))

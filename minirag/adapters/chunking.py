@@ -70,7 +70,7 @@ class StructuredChunker:
                 byte += len(text[position:offset].encode())
                 position = offset
                 length = len(piece.encode())
-                first, last = pages.find(byte, byte + length)
+                first, last, starts = pages.find(byte, byte + length)
                 chunks.append(
                     ChunkDraft(
                         text=piece,
@@ -79,6 +79,7 @@ class StructuredChunker:
                         token_count=_tokens(len(piece), length),
                         page_first=first,
                         page_last=last,
+                        page_starts=starts,
                         heading_path=passage.heading_path,
                     )
                 )
@@ -195,10 +196,16 @@ class _PageIndex:
         self._starts = [page.start for page in filled]
         self._ends = [page.end for page in filled]
 
-    def find(self, start: int, end: int) -> tuple[int, int]:
-        """Return the first and the last page's number, or zeros when there are no pages."""
+    def find(self, start: int, end: int) -> tuple[int, int, tuple[int, ...]]:
+        """Return the first and the last page's number (zeros when there are no pages), and the first
+        bytes of the pages after the first one."""
         if not self._numbers:
-            return 0, 0
+            return 0, 0, ()
         first = min(bisect_right(self._ends, start), len(self._numbers) - 1)
         last = max(bisect_left(self._starts, end) - 1, first)
-        return self._numbers[first], self._numbers[last]
+        starts: list[int] = []
+        for index in range(first + 1, last + 1):
+            # A page without text stands between: it starts where the next one does.
+            pages = self._numbers[index] - self._numbers[index - 1]
+            starts += [self._starts[index]] * pages
+        return self._numbers[first], self._numbers[last], tuple(starts)

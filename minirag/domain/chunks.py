@@ -6,6 +6,7 @@ byte offsets into that text, so `text.encode()[start:end]` is always the quoted 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -58,4 +59,13 @@ class Chunk:
     page_first: int = 0
     """1-based; 0 when the format has no pages."""
     page_last: int = 0
+    page_starts: tuple[int, ...] = ()
+    """First bytes of its pages after `page_first`, one each; a blank page starts with the next one."""
     heading_path: tuple[str, ...] = field(default_factory=tuple)
+
+    def find_pages(self, start: int, end: int) -> tuple[int, int]:
+        """Return the first and the last page of bytes start..end of it; zeros without pages."""
+        if not self.page_first:
+            return 0, 0
+        first = self.page_first + bisect_right(self.page_starts, start)
+        return first, max(first, self.page_first + bisect_left(self.page_starts, end))

@@ -129,6 +129,8 @@ def resolve(number: int, passage: RetrievedChunk, statement: str) -> Citation:
     quote = chunk.text if best is None else best.text
     first_character = 0 if best is None else best.start
     start = chunk.start + len(chunk.text[:first_character].encode())
+    end = start + len(quote.encode())
+    page_first, page_last = chunk.find_pages(start, end)
     return Citation(
         number=number,
         chunk_id=chunk.id,
@@ -137,9 +139,9 @@ def resolve(number: int, passage: RetrievedChunk, statement: str) -> Citation:
         collection_id=chunk.collection_id,
         document_name=passage.document_name,
         start=start,
-        end=start + len(quote.encode()),
+        end=end,
         quote=quote,
-        page_first=chunk.page_first,
-        page_last=chunk.page_last,
+        page_first=page_first,
+        page_last=page_last,
         heading_path=chunk.heading_path,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirag.adapters.chunking import StructuredChunker, estimate_tokens
-from minirag.domain.chunks import HeadingMark, PageSpan, ParsedText
+from minirag.domain.chunks import Chunk, HeadingMark, PageSpan, ParsedText
 from minirag.services.ports.files import ChunkDraft
 
 LIMIT = 64
@@ -32,6 +34,11 @@ def _text(*blocks: tuple[int, str] | str) -> ParsedText:
 
 def _chunk(parsed: ParsedText, limit: int = LIMIT, overlap: int = 0) -> list[ChunkDraft]:
     return StructuredChunker(limit, overlap).chunk(parsed)
+
+
+def _as_chunk(draft: ChunkDraft) -> Chunk:
+    nobody = UUID(int=0)
+    return Chunk(nobody, nobody, nobody, nobody, ordinal=0, **asdict(draft))
 
 
 @st.composite
@@ -106,6 +113,19 @@ def test_pages_are_those_that_a_chunk_touches(parsed: ParsedText) -> None:
         ]
         expected = (touched[0], touched[-1]) if parsed.pages else (0, 0)
         assert (chunk.page_first, chunk.page_last) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(_parsed_texts(), st.data())
+def test_pages_of_a_part_of_a_chunk_are_those_that_the_part_touches(
+    parsed: ParsedText, data: st.DataObject
+) -> None:
+    for draft in _chunk(parsed):
+        start = data.draw(st.integers(draft.start, draft.end - 1))
+        end = data.draw(st.integers(start + 1, draft.end))
+        touched = [page.number for page in parsed.pages if page.start < end and start < page.end]
+        expected = (touched[0], touched[-1]) if parsed.pages else (0, 0)
+        assert _as_chunk(draft).find_pages(start, end) == expected
 
 
 @settings(max_examples=200, deadline=None)

@@ -137,6 +137,7 @@ CREATE TABLE chunks (
     token_count integer NOT NULL,
     page_first integer NOT NULL,
     page_last integer NOT NULL,
+    page_starts bigint[] NOT NULL,
     heading_path text[] NOT NULL,
     PRIMARY KEY (tenant_id, id),
     CONSTRAINT chunks_ordinal_key UNIQUE (tenant_id, version_id, ordinal),

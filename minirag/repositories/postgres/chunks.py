@@ -96,6 +96,7 @@ class PostgresChunkRepository:
                     "token_count": chunk.token_count,
                     "page_first": chunk.page_first,
                     "page_last": chunk.page_last,
+                    "page_starts": list(chunk.page_starts),
                     "heading_path": list(chunk.heading_path),
                 }
                 for chunk in new
@@ -142,5 +143,6 @@ def _chunk(row: Row[Any]) -> Chunk:
         token_count=row.token_count,
         page_first=row.page_first,
         page_last=row.page_last,
+        page_starts=tuple(row.page_starts),
         heading_path=tuple(row.heading_path),
     )

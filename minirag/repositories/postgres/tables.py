@@ -141,6 +141,7 @@ chunks = Table(
     _required("token_count", Integer()),
     _required("page_first", Integer()),
     _required("page_last", Integer()),
+    _required("page_starts", ARRAY(BigInteger())),
     _required("heading_path", ARRAY(Text())),
 )
 

@@ -58,6 +58,8 @@ class ChunkDraft:
     token_count: int
     page_first: int
     page_last: int
+    page_starts: tuple[int, ...]
+    """As in `domain.chunks.Chunk`."""
     heading_path: tuple[str, ...]
 
 

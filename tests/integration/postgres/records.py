@@ -99,6 +99,7 @@ def make_chunk(document: Document, ordinal: int, **changes: Any) -> Chunk:
         token_count=2,
         page_first=1,
         page_last=2,
+        page_starts=(ordinal * 10 + 4,),
         heading_path=("One", 'Two, "quoted" {braced}'),
     )
     return replace(chunk, **changes)

@@ -15,6 +15,7 @@ def make_passage(
     start: int = 0,
     document_name: str = "Manual",
     page: int = 0,
+    page_starts: tuple[int, ...] = (),
     heading_path: tuple[str, ...] = (),
 ) -> RetrievedChunk:
     """A passage whose text begins at byte `start` of its document."""
@@ -30,7 +31,8 @@ def make_passage(
         end=start + len(text.encode()),
         token_count=1,
         page_first=page,
-        page_last=page,
+        page_last=page + len(page_starts),
+        page_starts=page_starts,
         heading_path=heading_path,
     )
     return RetrievedChunk(chunk, document_name, 1.0)

@@ -185,6 +185,27 @@ def test_supporting_sentence_is_found_in_text_beyond_ascii() -> None:
     assert document[citation.start : citation.end].decode() == citation.quote
 
 
+@pytest.mark.parametrize(
+    ("statement", "pages"),
+    [
+        ("Bees make honey", (4, 4)),
+        ("Wasps make paper that", (4, 6)),
+        ("Ants make hills", (6, 6)),
+    ],
+)
+def test_citation_names_the_pages_of_the_quote_and_not_those_of_its_passage(
+    statement: str, pages: tuple[int, int]
+) -> None:
+    text = "Bees make honey. Wasps make paper that rots. Ants make hills."
+    # Page 4 ends within the second sentence, page 5 is blank, page 6 holds the rest.
+    cut = 100 + text.index("rots")
+    passage = make_passage(text, start=100, page=4, page_starts=(cut, cut))
+
+    citation = resolve(1, passage, statement)
+
+    assert (citation.page_first, citation.page_last) == pages
+
+
 def test_passage_without_a_common_word_is_quoted_whole() -> None:
     citation = resolve(1, PASSAGES[0], "Entirely different matters")
 
