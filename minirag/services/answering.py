@@ -213,10 +213,7 @@ class AnsweringService:
             latency_ms=round((finished - answer.started) * 1000),
             first_token_ms=None if first is None else round((first - answer.started) * 1000),
         )
-        # Shielded: whoever cancels this task now, or twice, must not cost the tenant its record.
-        await asyncio.shield(
-            self._ledger.finish(answer.generation, message, timing, context.key_id)
-        )
+        await self._ledger.finish(answer.generation, message, timing, context.key_id)
 
 
 async def _abandon(search: Search | None) -> None:

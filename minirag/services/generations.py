@@ -23,6 +23,8 @@ log = structlog.get_logger()
 LEASE = timedelta(seconds=20)
 HEARTBEAT_SECONDS = 4.0
 CHARACTERS_PER_TOKEN = 4
+LONGEST_LATENCY_MS = 2**31 - 1
+"""What its column holds, 24 days: no server may have looked for orphans for longer."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
@@ -56,14 +58,24 @@ class GenerationLedger:
                         await uow.messages.update(message())
             except MiniRagError as error:
                 log.warning("generation_heartbeat_failed", error=error.message)
+            except Exception:  # without heartbeats an answer in the best of health counts as dead
+                log.exception("generation_heartbeat_crashed")
 
     async def finish(
         self, generation: Generation, message: Message, timing: Timing, key_id: UUID | None
     ) -> None:
         """Move the generation to the message's state and keep its content and usage, all at once.
 
-        If Postgres is away it is tried again in the background for about half a minute.
+        If Postgres is away it is tried again in the background for about half a minute. Cancelling this
+        call, once or twice, doesn't cost the tenant its record.
         """
+        await asyncio.shield(
+            self._background.start(self._finish(generation, message, timing, key_id))
+        )
+
+    async def _finish(
+        self, generation: Generation, message: Message, timing: Timing, key_id: UUID | None
+    ) -> None:
         try:
             await self._write(generation, message, timing, key_id)
         except Unavailable:
@@ -93,36 +105,44 @@ class GenerationLedger:
             await uow.usage.add(_usage_record(generation, message.usage, timing, key_id))
 
     async def interrupt_orphans(self) -> int:
-        """End generations whose server is gone as INTERRUPTED; return how many there were.
+        """End generations whose server is gone as INTERRUPTED; return how many were found.
 
         Their usage is estimated from what was saved of the answer; the prompt went with the server.
         """
         async with self._uow.platform() as platform:
             orphans = await platform.list_orphaned_generations(limit=100)
         for tenant_id, generation_id in orphans:
-            async with self._uow.tenant(tenant_id) as uow:
-                generation = await uow.generations.get(generation_id)
-                if generation is None:
-                    continue
-                if not await uow.generations.finish(generation_id, GenerationState.INTERRUPTED):
-                    continue
-                message = await uow.messages.get(generation.answer_message_id)
-                if message is None:
-                    continue
-                tokens = -(-len(message.content) // CHARACTERS_PER_TOKEN)
-                usage = Usage(output_tokens=tokens, is_estimated=True)
-                await uow.messages.update(
-                    replace(
-                        message,
-                        state=GenerationState.INTERRUPTED,
-                        usage=usage,
-                        error="the server was ended in mid-answer: ask again",
-                    )
-                )
-                lasted = utc_now() - generation.create_time
-                timing = Timing(round(lasted.total_seconds() * 1000), None)
-                await uow.usage.add(_usage_record(generation, usage, timing, None))
+            try:
+                await self._interrupt(tenant_id, generation_id)
+            except Unavailable:
+                raise
+            except Exception:  # one that can't be ended mustn't hold up the others
+                log.exception("orphan_not_interrupted", generation_id=str(generation_id))
         return len(orphans)
+
+    async def _interrupt(self, tenant_id: UUID, generation_id: UUID) -> None:
+        async with self._uow.tenant(tenant_id) as uow:
+            generation = await uow.generations.get(generation_id)
+            if generation is None:
+                return
+            if not await uow.generations.finish(generation_id, GenerationState.INTERRUPTED):
+                return
+            message = await uow.messages.get(generation.answer_message_id)
+            if message is None:
+                return
+            tokens = -(-len(message.content) // CHARACTERS_PER_TOKEN)
+            usage = Usage(output_tokens=tokens, is_estimated=True)
+            await uow.messages.update(
+                replace(
+                    message,
+                    state=GenerationState.INTERRUPTED,
+                    usage=usage,
+                    error="the server was ended in mid-answer: ask again",
+                )
+            )
+            lasted = round((utc_now() - generation.create_time).total_seconds() * 1000)
+            timing = Timing(min(max(lasted, 0), LONGEST_LATENCY_MS), None)
+            await uow.usage.add(_usage_record(generation, usage, timing, None))
 
 
 def _usage_record(

@@ -18,15 +18,6 @@ from minirag.services.conversations import ConversationService
 from tests.integration.postgres.records import make_assistant, make_conversation, make_document
 from tests.integration.services.wiring import World
 
-WAIT_SECONDS = 20
-
-
-async def _until_somebody_waits_for_a_lock(world: World) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND $1::uuid IS NOT NULL"
-        while not await world.fetch(waiting, world.tenant_id):  # noqa: ASYNC110  # Postgres knows
-            await asyncio.sleep(0.01)
-
 
 async def _refused_after(
     world: World, edit: Callable[[Any], Awaitable[object]], delete: Awaitable[None]
@@ -35,7 +26,7 @@ async def _refused_after(
     async with world.uow.inner.tenant(world.tenant_id) as unit:
         await edit(unit)
         deleting = asyncio.ensure_future(delete)
-        await _until_somebody_waits_for_a_lock(world)
+        await world.until_locked()
     try:
         await deleting
     except Conflict:
@@ -133,7 +124,7 @@ async def test_collection_is_erased_although_an_upload_into_it_commits_meanwhile
             await unit.collections.mark_deleted(collection.id)
             await unit.jobs.add(JobKind.ERASE_COLLECTION, collection.id)
         erasing = asyncio.create_task(world.run_jobs())
-        await _until_somebody_waits_for_a_lock(world)
+        await world.until_locked()
     await erasing
 
     ((state,),) = await world.fetch("SELECT state FROM jobs WHERE tenant_id = $1", world.tenant_id)

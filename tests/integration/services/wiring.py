@@ -306,6 +306,13 @@ class World:
             await self.owner.execute(f"SET LOCAL app.tenant_id = '{tenant_id.hex}'")
             return list(await self.owner.fetch(statement, tenant_id, *others))
 
+    async def until_locked(self) -> None:
+        """Wait until a transaction waits for the lock of another."""
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND $1::uuid IS NOT NULL"
+        async with asyncio.timeout(20):
+            while not await self.fetch(waiting, self.tenant_id):  # noqa: ASYNC110  # Postgres knows
+                await asyncio.sleep(0.01)
+
     async def list_blobs(self, context: TenantContext | None = None) -> list[str]:
         prefix = tenant_prefix((context or self.context).tenant_id)
         return list(await self.blobs.inner.list_prefix(prefix, limit=1000))
