@@ -75,6 +75,7 @@ class Erasure:
         """Erase everything a tenant has, its row last."""
         await self._erase_points(job.tenant_id, VectorFilter())
         await self._blobs.delete_prefix(tenant_prefix(job.tenant_id))
+        await self._remove_documents(job.tenant_id)
         async with self._uow.tenant(job.tenant_id) as uow:
             await uow.tenants.remove(job.tenant_id)
         # An upload that was under way may have stored its blob in between; from here on none is accepted.
@@ -94,6 +95,16 @@ class Erasure:
             written = document.metadata
             for space in await self._spaces.list_all(job.tenant_id):
                 await self._vectors.set_metadata(job.tenant_id, space, document.id, written)
+
+    async def _remove_documents(self, tenant_id: UUID) -> None:
+        """A few at a time: one statement for all would take longer than a statement may."""
+        while True:
+            async with self._uow.tenant(tenant_id) as uow:
+                ids = await uow.documents.list_ids(None, limit=DOCUMENTS_PER_ROUND)
+                for document_id in ids:
+                    await uow.documents.remove(document_id)
+            if not ids:
+                return
 
     async def _erase_document(self, tenant_id: UUID, document_id: UUID) -> None:
         async with self._uow.tenant(tenant_id) as uow:

@@ -63,9 +63,7 @@ FIND = SELECT.where(
 # Its own statement: a snapshot must begin after the wait, or it wouldn't show what we waited for.
 LOCK_KEY = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("key"), 0)))
 FIND_LOCKED = FIND.with_for_update(of=documents, key_share=True)
-LIST_IDS = select(documents.c.id).where(
-    documents.c.tenant_id == _TENANT, documents.c.collection_id == _COLLECTION
-)
+LIST_IDS = select(documents.c.id).where(documents.c.tenant_id == _TENANT)
 
 _IN_VISIBLE_COLLECTION = exists().where(
     collections.c.tenant_id == documents.c.tenant_id,

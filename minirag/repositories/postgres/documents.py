@@ -146,11 +146,11 @@ class PostgresDocumentRepository(PostgresVersionRepository):
         rows = await self._transaction.all(statement, {"of_tenant": self._tenant_id})
         return {row.id for row in rows}
 
-    async def list_ids(self, collection_id: UUID, *, limit: int) -> list[UUID]:
-        rows = await self._transaction.all(
-            LIST_IDS.order_by(documents.c.id).limit(limit),
-            {"of_tenant": self._tenant_id, "of_collection": collection_id},
-        )
+    async def list_ids(self, collection_id: UUID | None, *, limit: int) -> list[UUID]:
+        statement = LIST_IDS.order_by(documents.c.id).limit(limit)
+        if collection_id is not None:
+            statement = statement.where(documents.c.collection_id == collection_id)
+        rows = await self._transaction.all(statement, {"of_tenant": self._tenant_id})
         return [row.id for row in rows]
 
     async def update_metadata(

@@ -180,8 +180,9 @@ class DocumentRepository(Protocol):
     async def list_versions(self, document_id: UUID) -> list[DocumentVersion]:
         """Also of DELETING documents."""
 
-    async def list_ids(self, collection_id: UUID, *, limit: int) -> list[UUID]:
-        """Ids of a collection's documents, DELETING and those of a deleted collection included."""
+    async def list_ids(self, collection_id: UUID | None, *, limit: int) -> list[UUID]:
+        """Ids of a collection's documents, or the tenant's; DELETING ones and those of a deleted collection
+        included."""
 
     async def set_version_state(
         self,

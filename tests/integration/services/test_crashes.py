@@ -11,6 +11,7 @@ from minirag.domain.documents import Collection, Document, DocumentState
 from minirag.domain.ids import chunk_id
 from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import VectorFilter, VectorPoint
+from minirag.services import erasure
 from minirag.services.blob_keys import text_key
 from tests.integration.postgres.records import make_chunk
 from tests.integration.services.wiring import (
@@ -188,6 +189,24 @@ async def test_erasure_that_crashed_anywhere_leaves_nothing_after_another_attemp
     assert steps > 3
     assert (await world.documents.get(world.context, bystander.id)).state is DocumentState.READY
     assert await world.count_points() == CHUNKS
+
+
+async def test_erasure_of_a_tenant_with_many_documents_advances_a_few_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "DOCUMENTS_PER_ROUND", 1)
+    context, _ = await _prepare(world)
+    job = make_job(context.tenant_id, JobKind.ERASE_TENANT, context.tenant_id)
+    left: list[int] = []
+
+    for step in range(1, MOST_STEPS):
+        crashed = await _crash_at(world, step, world.erasure.erase_tenant, job)
+        left.append(await world.count_rows("documents", context))
+        if not crashed:
+            break
+
+    assert set(left) == {2, 1, 0}
+    assert await world.count_rows("tenants", context) == 0
 
 
 async def test_points_that_a_deletion_left_are_noticed(
