@@ -114,7 +114,11 @@ class Container:
             uow, self.bell, embedding_model=settings.embedding_model
         )
         self.documents = DocumentService(
-            uow, adapters.blobs, self.bell, max_document_bytes=settings.max_document_bytes
+            uow,
+            adapters.blobs,
+            self.bell,
+            self.background,
+            max_document_bytes=settings.max_document_bytes,
         )
         self.watcher = DocumentWatcher(uow)
         self.retriever = Retriever(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from uuid import UUID
+
+import structlog
 
 from minirag.domain.access import TenantContext
 from minirag.domain.chunks import Chunk
@@ -26,6 +29,7 @@ from minirag.errors import (
     NotFound,
     Unavailable,
 )
+from minirag.services.background import BackgroundTasks
 from minirag.services.blob_keys import source_key, text_key, version_prefix
 from minirag.services.clock import utc_now
 from minirag.services.collections import collection_not_found
@@ -33,6 +37,11 @@ from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
 from minirag.services.ports.files import BlobInfo, BlobStore
 from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+
+log = structlog.get_logger()
+
+SETTLE_SECONDS = (2.0, 5.0, 15.0, 60.0)
+"""Waits before each look at whether an upload whose end nobody heard of was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +77,14 @@ class DocumentService:
         uow: UnitOfWorkFactory,
         blobs: BlobStore,
         wake_relay: Callable[[], None],
+        background: BackgroundTasks,
         *,
         max_document_bytes: int,
     ) -> None:
         self._uow = uow
         self._blobs = blobs
         self._wake_relay = wake_relay
+        self._background = background
         self._max_bytes = max_document_bytes
 
     async def upload(
@@ -86,9 +97,10 @@ class DocumentService:
     ) -> Document:
         """Store the content, then accept the document: from here on it can't be lost.
 
-        Blob first, then one transaction with document, version and job: a crash in between leaves an
-        orphaned blob, never a document without its bytes. Raises `LimitExceeded` before more than the
-        limit was read, `InvalidRequest` for empty content or one that isn't as announced.
+        Blob first, then one transaction with document, version and job: if this process is killed in
+        between, an orphaned blob is left, never a document without its bytes. Raises `LimitExceeded`
+        before more than the limit was read, `InvalidRequest` for empty content or one that isn't as
+        announced.
         """
         if new.byte_size is not None and new.byte_size > self._max_bytes:
             raise self._too_large()
@@ -102,16 +114,31 @@ class DocumentService:
         try:
             _check_announcement(new, info)
             document, is_new = await self._accept(context, new, version_id, key, info, request)
-        except Unavailable:
-            # The commit may have happened: a document whose blob was taken away would be lost.
-            raise
-        except MiniRagError:
-            await self._blobs.delete_prefix(prefix)
+        except BaseException as error:
+            if isinstance(error, MiniRagError) and not isinstance(error, Unavailable):
+                await self._blobs.delete_prefix(prefix)
+            else:
+                # The commit may have happened: a document whose blob was taken away would be lost.
+                self._background.start(self._settle(context.tenant_id, version_id))
             raise
         if not is_new:
             await self._blobs.delete_prefix(prefix)
         self._wake_relay()
         return document
+
+    async def _settle(self, tenant_id: UUID, version_id: UUID) -> None:
+        """Have a blob erased unless its document was accepted, once that can be known."""
+        for delay in SETTLE_SECONDS:
+            await asyncio.sleep(delay)
+            try:
+                async with self._uow.tenant(tenant_id) as uow:
+                    # It leaves alone what is newest or published.
+                    await uow.jobs.add(JobKind.ERASE_VERSION, version_id)
+            except MiniRagError:
+                continue
+            self._wake_relay()
+            return
+        log.warning("upload_left_over", prefix=version_prefix(tenant_id, version_id))
 
     async def _accept(
         self,

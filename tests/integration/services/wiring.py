@@ -99,16 +99,20 @@ class Tapped:
 
 
 class TappedUnits:
-    """Units of work; each is one operation. `after_commit` is called once the commit happened."""
+    """Units of work; each is one operation. `before_begin` is called before it, and `after_commit` once
+    the commit happened."""
 
     def __init__(self, inner: PostgresUnitOfWorkFactory, faults: Faults) -> None:
         self.inner = inner
+        self.before_begin: Hook | None = None
         self.after_commit: Hook | None = None
         self._faults = faults
 
     @asynccontextmanager
     async def tenant(self, tenant_id: UUID) -> AsyncIterator[Any]:
         self._faults.step()
+        if self.before_begin is not None:
+            await self.before_begin()
         async with self.inner.tenant(tenant_id) as unit:
             yield unit
         if self.after_commit is not None:
@@ -148,7 +152,7 @@ class World:
         self.spaces = EmbeddingSpaces(self.uow, self.vectors, self.embeddings, timeout=5)
         self.wakes = 0
         self.documents = DocumentService(
-            self.uow, self.blobs, self._wake, max_document_bytes=MAX_BYTES
+            self.uow, self.blobs, self._wake, self.background, max_document_bytes=MAX_BYTES
         )
         self.ingestion = self.make_ingestion(self.embeddings)
         self.erasure = Erasure(self.uow, self.blobs, self.vectors, self.spaces)
