@@ -113,7 +113,7 @@ class ApiKeyService:
             )
         async with self._uow.tenant(tenant_id) as uow:
             if isinstance(caller, PlatformContext) and await uow.tenants.get(tenant_id) is None:
-                raise NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))
+                raise _tenant_not_found(tenant_id)
             if outcome := await recall(uow.requests, request):
                 first = await uow.api_keys.get(UUID(outcome["api_key_id"]))
                 if first is None:
@@ -129,8 +129,11 @@ class ApiKeyService:
     async def list_page(
         self, tenant_id: UUID, *, after: UUID | None, limit: int
     ) -> Page[ApiKey, UUID]:
+        """Oldest first; `NotFound` for a tenant that isn't there."""
         async with self._uow.tenant(tenant_id) as uow:
             found = await uow.api_keys.list_page(after=after, limit=limit + 1)
+            if not found and await uow.tenants.get(tenant_id) is None:
+                raise _tenant_not_found(tenant_id)
         return Page.cut(found, limit, lambda key: key.id)
 
     async def revoke(self, tenant_id: UUID, key_id: UUID, *, request: RequestKey | None) -> ApiKey:
@@ -152,3 +155,7 @@ class ApiKeyService:
         if credential is None:
             raise NotFound("api_key", encode_id(IdKind.API_KEY, context.key_id))
         return credential
+
+
+def _tenant_not_found(tenant_id: UUID) -> NotFound:
+    return NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))

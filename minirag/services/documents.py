@@ -304,13 +304,17 @@ class DocumentService:
                     "the document has no text yet: wait until it is READY (see WatchDocuments)"
                 )
             version = await uow.documents.get_version(wanted)
+        gone = NotFound("document_version", encode_id(IdKind.DOCUMENT_VERSION, wanted))
         if version is None or version.document_id != document_id or version.text_bytes == 0:
-            raise NotFound("document_version", encode_id(IdKind.DOCUMENT_VERSION, wanted))
+            raise gone
         total = version.text_bytes
         stop = total if end is None else min(end, total)
         raw = b""
         if start < stop:
-            raw = await self._blobs.read(text_key(context.tenant_id, wanted), start, stop)
+            try:
+                raw = await self._blobs.read(text_key(context.tenant_id, wanted), start, stop)
+            except NotFound:  # it was erased just now; the blob's own name is nobody's business
+                raise gone from None
         first = start + _continuation_bytes(raw)
         text = raw[first - start :].decode("utf-8", "ignore")
         return TextSlice(text, first, first + len(text.encode()), total, wanted)
