@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 from minirag.domain.ids import IdKind, encode_id, new_id
@@ -78,13 +79,13 @@ class TenantService:
                 raise _not_found(tenant_id)
             if await recall(uow.requests, request):
                 return current
-            if current.state is TenantState.DELETING:
-                raise FailedPrecondition("the tenant is being deleted and can't be changed")
-            changed = await uow.tenants.update(
-                tenant_id, display_name=display_name, state=state, if_revision=if_revision
-            )
+            changed = None
+            if current.state is not TenantState.DELETING:
+                changed = await uow.tenants.update(
+                    tenant_id, display_name=display_name, state=state, if_revision=if_revision
+                )
             if changed is None:
-                raise _not_found(tenant_id)
+                raise FailedPrecondition("the tenant is being deleted and can't be changed")
             await remember(uow.requests, request, tenant_id=tenant_id)
             return changed
 
@@ -101,8 +102,8 @@ class TenantService:
             deleting = await uow.tenants.update(
                 tenant_id, state=TenantState.DELETING, if_revision=if_revision
             )
-            if deleting is None:
-                raise _not_found(tenant_id)
+            if deleting is None:  # by somebody else, just now
+                return replace(current, state=TenantState.DELETING)
             await remember(uow.requests, request, tenant_id=tenant_id)
             inner = await uow.enter_tenant(tenant_id)
             await inner.jobs.add(JobKind.ERASE_TENANT, tenant_id)

@@ -20,7 +20,12 @@ _ADD = insert(tenants).on_conflict_do_nothing(constraint="tenants_slug_key")
 _GET = select(tenants).where(tenants.c.id == _ID)
 _UPDATE = (
     update(tenants)
-    .where(tenants.c.id == _ID, matches_revision(tenants.c.revision))
+    .where(
+        tenants.c.id == _ID,
+        # Checked here as well as by the caller: a deletion may have been committed in between.
+        tenants.c.state != TenantState.DELETING.value,
+        matches_revision(tenants.c.revision),
+    )
     .values(
         display_name=func.coalesce(bindparam("new_name", type_=Text()), tenants.c.display_name),
         state=func.coalesce(bindparam("new_state", type_=Text()), tenants.c.state),

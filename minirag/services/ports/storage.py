@@ -72,7 +72,10 @@ class TenantRepository(Protocol):
         state: TenantState | None = None,
         if_revision: int | None = None,
     ) -> Tenant | None:
-        """Return the changed tenant, or None if there is none. Raises `Conflict` on another revision."""
+        """Return the changed tenant, or None if there is none or it is DELETING, which never ends.
+
+        Raises `Conflict` on another revision.
+        """
 
     async def remove(self, tenant_id: UUID) -> None:
         """Delete the row and everything that hangs on it in Postgres. Works in tenant reach too."""

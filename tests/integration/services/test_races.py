@@ -11,10 +11,12 @@ import pytest
 from minirag.domain.chats import Assistant, Conversation
 from minirag.domain.documents import Collection, Document
 from minirag.domain.jobs import JobKind
-from minirag.errors import Conflict
+from minirag.domain.tenants import Tenant, TenantState
+from minirag.errors import Conflict, FailedPrecondition
 from minirag.services.assistants import AssistantService
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
+from minirag.services.tenants import TenantService
 from tests.integration.postgres.records import make_assistant, make_conversation, make_document
 from tests.integration.services.wiring import World
 
@@ -112,6 +114,41 @@ async def test_assistant_edited_meanwhile_is_not_deleted_by_an_older_etag(
 
     assert refused
     assert (await service.get(world.context, assistant.id)).revision == 2
+
+
+async def test_tenant_deleted_meanwhile_is_not_made_active_again(world: World) -> None:
+    service = TenantService(world.uow.inner, lambda: None)
+
+    async with world.uow.inner.tenant(world.tenant_id) as deletion:
+        await deletion.tenants.update(world.tenant_id, state=TenantState.DELETING)
+        activating = asyncio.create_task(
+            service.update(
+                world.tenant_id,
+                display_name=None,
+                state=TenantState.ACTIVE,
+                if_revision=None,
+                request=None,
+            )
+        )
+        await world.until_locked()
+    with pytest.raises(FailedPrecondition):
+        await activating
+
+    assert (await service.get(world.tenant_id)).state is TenantState.DELETING
+
+
+async def test_tenant_deleted_twice_at_once_is_deleting_for_both_and_erased_once(
+    world: World,
+) -> None:
+    service = TenantService(world.uow.inner, lambda: None)
+
+    async def delete() -> Tenant:
+        return await service.delete(world.tenant_id, if_revision=None, request=None)
+
+    both = await asyncio.gather(delete(), delete())
+
+    assert [tenant.state for tenant in both] == [TenantState.DELETING] * 2
+    assert await world.count_rows("jobs") == 1
 
 
 async def test_collection_is_erased_although_an_upload_into_it_commits_meanwhile(
