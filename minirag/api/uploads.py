@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from minirag_sdk.v1 import document_service_pb2 as pb
 
 from minirag.api.calls import ServicerContext
-from minirag.errors import InvalidRequest, LimitExceeded
+from minirag.errors import InvalidRequest
+from minirag.services.documents import document_too_large
 
 
 class UploadStream:
@@ -60,11 +61,7 @@ class UploadStream:
     def check_size(self, byte_size: int) -> None:
         """Raise `LimitExceeded` for a size over the limit."""
         if byte_size > self._max_bytes:
-            raise LimitExceeded(
-                f"the document is larger than the server's limit of {self._max_bytes} bytes: split"
-                " it, or ask the operator to raise MINIRAG_MAX_DOCUMENT_BYTES",
-                subject="document.bytes",
-            )
+            raise document_too_large(self._max_bytes)
 
 
 def _neither() -> InvalidRequest:

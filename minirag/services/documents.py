@@ -103,7 +103,7 @@ class DocumentService:
         announced.
         """
         if new.byte_size is not None and new.byte_size > self._max_bytes:
-            raise self._too_large()
+            raise document_too_large(self._max_bytes)
         async with self._uow.tenant(context.tenant_id) as uow:
             if await uow.collections.get(new.collection_id) is None:
                 raise collection_not_found(new.collection_id)
@@ -214,17 +214,10 @@ class DocumentService:
         async for part in content:
             total += len(part)
             if total > self._max_bytes:
-                raise self._too_large()
+                raise document_too_large(self._max_bytes)
             yield part
         if total == 0:
             raise InvalidRequest.field("content", "the document is empty: send at least one byte")
-
-    def _too_large(self) -> LimitExceeded:
-        return LimitExceeded(
-            f"the document is larger than the server's limit of {self._max_bytes} bytes: split it, or"
-            " ask the operator to raise MINIRAG_MAX_DOCUMENT_BYTES",
-            subject="document.bytes",
-        )
 
     async def get(self, context: TenantContext, document_id: UUID) -> Document:
         async with self._uow.tenant(context.tenant_id) as uow:
@@ -331,6 +324,15 @@ class DocumentService:
                 document.published_version_id, after_ordinal=after_ordinal, limit=limit + 1
             )
         return Page.cut(found, limit, lambda chunk: chunk.ordinal)
+
+
+def document_too_large(limit: int) -> LimitExceeded:
+    """For a document of more than `limit` bytes."""
+    return LimitExceeded(
+        f"the document is larger than the server's limit of {limit} bytes: split it, or ask the operator"
+        " to raise MINIRAG_MAX_DOCUMENT_BYTES",
+        subject="document.bytes",
+    )
 
 
 async def _get(uow: TenantUnitOfWork, document_id: UUID) -> Document:
