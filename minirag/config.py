@@ -137,7 +137,9 @@ class Settings(BaseSettings):
     job_lease_seconds: float = Field(
         15.0, ge=2, le=300, description="How long a silent worker keeps a job."
     )
-    job_max_attempts: int = Field(5, ge=1, le=100, description="Attempts before a job is dead.")
+    job_max_attempts: int = Field(
+        5, ge=1, le=100, description="Attempts before a document is given up."
+    )
     relay_interval: float = Field(0.2, gt=0, le=60, description="Pause between looks for due jobs.")
 
     # -- logs
