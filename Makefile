@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := .tools
 DATA ?=
+# Tests wait for processes and clocks more than they compute: more of them than processors.
+TEST_PROCESSES ?= -n 4 --dist loadfile
 DEMO_DATA ?= .demo
 
 .DEFAULT_GOAL := help
@@ -35,8 +37,8 @@ up: setup ## Run a node on this machine until Ctrl-C; DATA=dir chooses where it 
 	$(BIN)/minirag up $(if $(DATA),--data-dir $(DATA))
 
 .PHONY: test
-test: setup ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## Run all tests; ARGS="-n 0 tests/unit" runs some, in one process
+	$(BIN)/python -m pytest $(TEST_PROCESSES) $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, types, import floors, the contract, and that generated code is up to date

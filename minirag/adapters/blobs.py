@@ -145,7 +145,7 @@ class ObstoreBlobStore:
             await asyncio.to_thread(shutil.rmtree, copies, ignore_errors=True)
 
     async def delete_prefix(self, prefix: str) -> int:
-        """Remove every blob under `prefix` (which ends in `/`); return how many. Idempotent."""
+        """Remove every blob under `prefix` (which ends in `/`); return how many, as the port says."""
         _check_prefix(prefix)
         count = 0
         with _failures("the blob store"):

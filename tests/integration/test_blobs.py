@@ -176,7 +176,7 @@ async def test_deleting_a_prefix_takes_what_is_under_it_only(blobs: ObstoreBlobS
     assert sorted(await blobs.list_prefix("", limit=10)) == ["a/bc/source", "d/text"]
 
 
-async def test_deleting_two_prefixes_at_once_counts_each_blob_once(
+async def test_deleting_a_prefix_twice_at_once_leaves_nothing_and_counts_none_twice(
     local: ObstoreBlobStore,
 ) -> None:
     for number in range(50):
@@ -185,7 +185,7 @@ async def test_deleting_two_prefixes_at_once_counts_each_blob_once(
     counts = await asyncio.gather(local.delete_prefix("a/"), local.delete_prefix("a/"))
 
     assert await local.list_prefix("a/", limit=100) == []
-    assert sum(counts) >= 50
+    assert 0 < sum(counts) <= 50
 
 
 async def test_listing_stops_at_its_limit(blobs: ObstoreBlobStore) -> None:

@@ -18,6 +18,7 @@ from tests.mock_provider.record import Record, RecordedRequest
 
 RECORD = web.AppKey("record", Record)
 _FOREVER = 3600.0
+_READING_TIME = 0.5
 
 
 def build_app() -> web.Application:
@@ -284,6 +285,8 @@ class _ChatAnswer:
         if sent == behaviour.hang_at:
             await asyncio.sleep(_FOREVER)
         if sent == behaviour.drop_at:
+            # A reset throws away what the other side hasn't read yet: give it the time to read.
+            await asyncio.sleep(_READING_TIME)
             if self._request.transport is not None:
                 self._request.transport.abort()
             return False

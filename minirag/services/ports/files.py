@@ -32,7 +32,10 @@ class BlobStore(Protocol):
         """A local, read-only file with the blob's content, for as long as the block runs."""
 
     async def delete_prefix(self, prefix: str) -> int:
-        """Remove every blob under `prefix` (which ends in `/`); return how many. Idempotent."""
+        """Remove every blob under `prefix` (which ends in `/`); return how many. Idempotent.
+
+        While somebody else deletes there too, some may go uncounted; none is counted twice.
+        """
 
     async def list_prefix(self, prefix: str, *, limit: int) -> list[str]: ...
 

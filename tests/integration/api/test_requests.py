@@ -22,7 +22,9 @@ from minirag.domain.ids import IdKind, encode_id, new_id
 from tests.integration.api.conftest import RunningServer, bearer
 from tests.support.refusals import Refusal, refusal
 
-COLLECTION = encode_id(IdKind.COLLECTION, new_id())
+COLLECTION = encode_id(
+    IdKind.COLLECTION, UUID(int=7)
+)  # parameters of tests must not vary by process
 DOCUMENT = encode_id(IdKind.DOCUMENT, new_id())
 TENANT = encode_id(IdKind.TENANT, new_id())
 ASSISTANT_ID = new_id()
