@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import obstore
@@ -34,6 +35,8 @@ KEYS_AT_ONCE = 1000
 REQUEST_SECONDS = timedelta(seconds=30)
 RETRY_SECONDS = timedelta(seconds=10)
 STALE_SECONDS = 24 * 3600
+ABORT_SECONDS = 5.0
+"""How long a store may take to throw a broken upload away."""
 
 _INCOMING = ".incoming"
 # No part begins with a dot: that excludes `..`, hidden files, and what is still coming in.
@@ -91,13 +94,7 @@ class ObstoreBlobStore:
                 if counted.is_exhausted:
                     await obstore.put_async(self._store, target, first, use_multipart=False)
                 else:
-                    await obstore.put_async(
-                        self._store,
-                        target,
-                        counted.rest(first),
-                        chunk_size=PART_BYTES,
-                        max_concurrency=PARTS_AT_ONCE,
-                    )
+                    await self._put_parts(target, first, counted)
                 if self._directory is not None:
                     await asyncio.to_thread(
                         publish_file,
@@ -113,6 +110,32 @@ class ObstoreBlobStore:
             if self._directory is not None:
                 (self._directory / target).unlink(missing_ok=True)
         return BlobInfo(counted.byte_size, counted.sha256)
+
+    async def _put_parts(self, target: str, first: bytes, counted: _Counted) -> None:
+        """Store what is longer than one part; what ends the content early ends the upload, too."""
+        feed = _Feed()
+        storing = asyncio.ensure_future(
+            obstore.put_async(
+                self._store,
+                target,
+                feed,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+        )
+        part: bytes | None = first
+        try:
+            while part is not None and not storing.done():
+                if part:
+                    await feed.send(part, storing)
+                part = await counted.next()
+            await feed.send(None, storing)
+            await storing
+        except BaseException:
+            feed.break_off()
+            await asyncio.wait([storing], timeout=ABORT_SECONDS)
+            storing.cancel()
+            raise
 
     async def read(self, key: str, start: int = 0, end: int | None = None) -> bytes:
         """Bytes start..end (half-open, clipped). Raises `NotFound` when there is no such blob."""
@@ -199,6 +222,42 @@ class ObstoreBlobStore:
         return len(keys)
 
 
+class _Feed:
+    """What the store reads, on a task of its own, of what is sent on ours.
+
+    Handed the content itself, the store would go on reading it when our task is cancelled, and nobody
+    could close it.
+    """
+
+    def __init__(self) -> None:
+        self._parts: asyncio.Queue[bytes | OSError | None] = asyncio.Queue(maxsize=1)
+
+    def __aiter__(self) -> _Feed:
+        return self
+
+    async def __anext__(self) -> bytes:
+        part = await self._parts.get()
+        if part is None:
+            raise StopAsyncIteration
+        if isinstance(part, OSError):
+            raise part
+        return part
+
+    async def send(self, part: bytes | None, reader: asyncio.Future[Any]) -> None:
+        """Wait until there is room for the part (None is the end), or its reader has failed."""
+        putting = asyncio.ensure_future(self._parts.put(part))
+        try:
+            await asyncio.wait([putting, reader], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            putting.cancel()
+
+    def break_off(self) -> None:
+        """Have the reader throw away what it was sent."""
+        while not self._parts.empty():
+            self._parts.get_nowait()
+        self._parts.put_nowait(BrokenPipeError("the content ended early"))
+
+
 class _Counted:
     """Passes content on, counting and hashing it, and remembers the exception that ended it."""
 
@@ -207,7 +266,7 @@ class _Counted:
         self._hash = hashlib.sha256()
         self.byte_size = 0
         self.is_exhausted = False
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
 
     @property
     def sha256(self) -> str:
@@ -217,26 +276,20 @@ class _Counted:
         """Return `at_least` bytes or a little more, or all that there is."""
         parts: list[bytes] = []
         while self.byte_size < at_least:
-            part = await self._next()
+            part = await self.next()
             if part is None:
                 break
             parts.append(part)
         return b"".join(parts)
 
-    async def rest(self, first: bytes) -> AsyncIterator[bytes]:
-        """Yield `first`, and then what follows it."""
-        yield first
-        while (part := await self._next()) is not None:
-            if part:
-                yield part
-
-    async def _next(self) -> bytes | None:
+    async def next(self) -> bytes | None:
+        """Return the next part, or None at the end."""
         try:
             part = await anext(self._content)
         except StopAsyncIteration:
             self.is_exhausted = True
             return None
-        except BaseException as error:
+        except Exception as error:
             self.error = error
             raise
         self.byte_size += len(part)

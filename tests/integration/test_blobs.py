@@ -7,6 +7,7 @@ import hashlib
 import os
 import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,37 @@ async def test_deleting_a_prefix_takes_what_is_under_it_only(blobs: ObstoreBlobS
 
     assert (first, second) == (2, 0)
     assert sorted(await blobs.list_prefix("", limit=10)) == ["a/bc/source", "d/text"]
+
+
+async def test_a_cancelled_upload_closes_its_content_and_leaves_nothing(
+    blobs: ObstoreBlobStore,
+) -> None:
+    is_open = asyncio.Event()
+    is_closed = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            for _ in range(12):
+                yield bytes(1024 * 1024)
+            is_open.set()
+            await asyncio.Event().wait()
+        finally:
+            is_closed.set()
+
+    async def put() -> None:
+        # As the API does: whoever made the content closes it, however the call ends.
+        async with aclosing(endless()) as content:
+            await blobs.put("a/cut", content)
+
+    upload = asyncio.create_task(put())
+    await asyncio.wait_for(is_open.wait(), 10)
+
+    upload.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+    assert is_closed.is_set()
+    assert await blobs.list_prefix("a/", limit=10) == []
 
 
 async def test_deleting_a_prefix_twice_at_once_leaves_nothing_and_counts_none_twice(
