@@ -13,6 +13,7 @@ from minirag_sdk.v1 import document_service_pb2 as document_pb
 
 from tests.e2e.conftest import MAX_DOCUMENT_BYTES
 from tests.support.client import Client, upload_parts
+from tests.support.endless_uploads import send_until_refused
 from tests.support.files import PNG, make_docx, make_encrypted_docx, make_pdf, make_zip
 from tests.support.node import NodeProcess
 from tests.support.refusals import Refusal, refusal
@@ -176,19 +177,11 @@ async def test_endless_upload_is_refused_at_the_limit(
     node: NodeProcess, client: Client, blobs_before: set[Path]
 ) -> None:
     collection = await client.create_collection()
-    part = bytes(500_000)
-    sent = 0
+    header = document_pb.UploadDocumentHeader(collection_id=collection, file_name="big.txt")
 
-    async def endless() -> AsyncIterator[document_pb.UploadDocumentRequest]:
-        nonlocal sent
-        async for message in upload_parts(collection, b""):
-            yield message
-        while sent < 10 * MAX_DOCUMENT_BYTES:
-            sent += len(part)
-            yield document_pb.UploadDocumentRequest(data=part)
-            await asyncio.sleep(0)
-
-    refused = await refusal(client.documents.UploadDocument(endless(), timeout=30))
+    refused, sent = await send_until_refused(
+        node.address, header, (("authorization", f"Bearer {client.key}"),)
+    )
 
     _assert_too_large(refused)
     # What was under way when the refusal came is flow control's, not the server's.

@@ -20,7 +20,7 @@ from minirag.services.access import Authenticator
 from minirag.services.background import BackgroundTasks
 from tests.integration.api.conftest import Metadata, RunningServer, bearer, serve
 from tests.integration.api.contract import NOT_A_MESSAGE, RPCS, Rpc
-from tests.integration.api.endless_uploads import send_until_refused
+from tests.support.endless_uploads import send_until_refused
 from tests.support.fake_services import PLATFORM_KEY, make_container
 from tests.support.refusals import refusal
 
@@ -182,7 +182,9 @@ async def test_an_upload_is_refused_at_once_although_the_client_goes_on(
 ) -> None:
     header = document_pb.UploadDocumentHeader()
 
-    refused, sent = await send_until_refused(running.port, header, bearer("mrk_unknown"))
+    refused, sent = await send_until_refused(
+        f"127.0.0.1:{running.port}", header, bearer("mrk_unknown")
+    )
 
     assert refused.code is StatusCode.UNAUTHENTICATED
     assert running.container.documents.started == 0

@@ -16,9 +16,9 @@ from minirag_sdk.v1.document_service_pb2_grpc import DocumentServiceStub
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.tenants import ALL_SCOPES
 from tests.integration.api.conftest import RunningServer, bearer, open_channel, open_server
-from tests.integration.api.endless_uploads import PART_BYTES, send_until_refused
 from tests.integration.api.processes import start_server
 from tests.integration.api.relay import open_relay
+from tests.support.endless_uploads import PART_BYTES, send_until_refused
 from tests.support.fake_services import FakeDocuments
 from tests.support.refusals import Refusal, refusal
 from tests.support.waiting import until
@@ -154,7 +154,9 @@ async def test_an_upload_of_just_the_limit_is_taken() -> None:
 
 async def test_an_endless_upload_is_refused_at_the_limit() -> None:
     async with open_server(max_document_bytes=MEBIBYTE) as running:
-        refused, sent = await send_until_refused(running.port, header().header, running.as_tenant)
+        refused, sent = await send_until_refused(
+            f"127.0.0.1:{running.port}", header().header, running.as_tenant
+        )
 
         assert (refused.code, refused.reason) == (
             StatusCode.RESOURCE_EXHAUSTED,
