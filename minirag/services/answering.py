@@ -40,7 +40,7 @@ from minirag.services.ports.models import (
 from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
 from minirag.services.prompting import build_prompt
 from minirag.services.replaying import AnswerReplayer
-from minirag.services.retrieval import Retriever, SearchOutcome
+from minirag.services.retrieval import Retriever, SearchOutcome, SearchPlan, plan_search
 
 log = structlog.get_logger()
 
@@ -121,8 +121,9 @@ class AnsweringService:
                 if outcome := await recall(uow.requests, request):
                     return UUID(outcome["generation_id"])
                 answer = await prepare_answer(uow, context, question, self._defaults, timeout)
+                plan = await plan_search(uow, answer.collection_ids, answer.retrieval.mode)
                 # Nothing can be refused any more: search while Postgres writes the question down.
-                search = asyncio.create_task(self._search(context, answer))
+                search = asyncio.create_task(self._search(context, answer, plan))
                 await keep_question(uow, answer)
                 await remember(
                     uow.requests,
@@ -135,13 +136,16 @@ class AnsweringService:
             raise
         return answer, search
 
-    async def _search(self, context: TenantContext, answer: Answer) -> SearchOutcome:
+    async def _search(
+        self, context: TenantContext, answer: Answer, plan: SearchPlan
+    ) -> SearchOutcome:
         return await self._retriever.search(
             context,
             answer.question,
             collection_ids=answer.collection_ids,
             settings=answer.retrieval,
             timeout=answer.timeout,
+            plan=plan,
         )
 
     async def _make(self, answer: Answer, search: Search) -> AsyncGenerator[ChatEvent, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Literal
@@ -19,6 +20,9 @@ from minirag.services.ports.models import EmbeddingBatch, EmbeddingModels
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 log = structlog.get_logger()
+
+RECORD_DELAY = 0.2
+"""Seconds: whoever waits for the answer to a query comes first."""
 
 
 class UsageMeter:
@@ -53,10 +57,11 @@ class UsageMeter:
             document_id=document_id,
             key_id=context.key_id,
         )
-        self._background.start(self._write(record))
+        self._background.start(self._write(record, RECORD_DELAY if purpose == "query" else 0.0))
         return batch
 
-    async def _write(self, record: UsageRecord) -> None:
+    async def _write(self, record: UsageRecord, delay: float) -> None:
+        await asyncio.sleep(delay)
         try:
             async with self._uow.tenant(record.tenant_id) as uow:
                 await uow.usage.add(record)

@@ -22,7 +22,7 @@ from minirag.services.collections import collection_not_found
 from minirag.services.fusion import FusedHit, fuse
 from minirag.services.metering import UsageMeter
 from minirag.services.ports.models import EmbeddingModels, LexicalEncoder
-from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.spaces import EmbeddingSpaces
 
@@ -40,7 +40,7 @@ class SearchOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class SearchPlan:
     """Where to look: the chosen collections of each embedding model."""
 
     collections: frozenset[UUID]
@@ -76,13 +76,17 @@ class Retriever:
         collection_ids: tuple[UUID, ...],
         settings: RetrievalSettings,
         timeout: float | None,
+        plan: SearchPlan | None = None,
     ) -> SearchOutcome:
         """Return up to `settings.limit` passages, best first.
 
+        `plan` saves a transaction when the caller has one already; else it is made from the ids.
         Raises `NotFound` for a collection that isn't the tenant's, `FailedPrecondition` for a dense
         search without an embedding model, and the embedding provider's errors.
         """
-        plan = await self._plan(context, collection_ids, settings.mode)
+        if plan is None:
+            async with self._uow.tenant(context.tenant_id) as uow:
+                plan = await plan_search(uow, collection_ids, settings.mode)
         if not plan.by_model:
             return SearchOutcome((), plan.mode)
         query_vectors = await self._embed_query(context, plan, query, timeout)
@@ -101,32 +105,8 @@ class Retriever:
             fetch *= 4
         return SearchOutcome(tuple(results[:wanted]), plan.mode)
 
-    async def _plan(
-        self, context: TenantContext, collection_ids: tuple[UUID, ...], mode: RetrievalMode
-    ) -> _Plan:
-        async with self._uow.tenant(context.tenant_id) as uow:
-            if collection_ids:
-                collections = await uow.collections.get_many(collection_ids)
-            else:
-                collections = await uow.collections.list_all()
-        found = {collection.id for collection in collections}
-        for collection_id in collection_ids:
-            if collection_id not in found:
-                raise collection_not_found(collection_id)
-        by_model = _group_by_model(collections)
-        has_dense = any(by_model)
-        if mode is RetrievalMode.DENSE:
-            by_model = {model: ids for model, ids in by_model.items() if model}
-            if collections and not has_dense:
-                raise FailedPrecondition(
-                    "no searched collection has an embedding model: search in mode LEXICAL or HYBRID"
-                )
-        elif mode is RetrievalMode.HYBRID and not has_dense:
-            mode = RetrievalMode.LEXICAL
-        return _Plan(frozenset(found), by_model, mode)
-
     async def _embed_query(
-        self, context: TenantContext, plan: _Plan, query: str, timeout: float | None
+        self, context: TenantContext, plan: SearchPlan, query: str, timeout: float | None
     ) -> dict[str, tuple[float, ...]]:
         if plan.mode is RetrievalMode.LEXICAL:
             return {}
@@ -143,7 +123,7 @@ class Retriever:
     async def _candidates(
         self,
         context: TenantContext,
-        plan: _Plan,
+        plan: SearchPlan,
         query: str,
         query_vectors: dict[str, tuple[float, ...]],
         settings: RetrievalSettings,
@@ -195,7 +175,7 @@ class Retriever:
     async def _read(
         self,
         context: TenantContext,
-        plan: _Plan,
+        plan: SearchPlan,
         hits: list[FusedHit],
         settings: RetrievalSettings,
     ) -> list[RetrievedChunk]:
@@ -223,6 +203,35 @@ class Retriever:
                 if len(results) >= settings.limit:
                     break
         return results
+
+
+async def plan_search(
+    uow: TenantUnitOfWork, collection_ids: tuple[UUID, ...], mode: RetrievalMode
+) -> SearchPlan:
+    """Choose where and how to search; without ids, in every collection of the tenant.
+
+    Raises `NotFound` for a collection that isn't the tenant's, `FailedPrecondition` for a dense search
+    where no collection has an embedding model.
+    """
+    if collection_ids:
+        collections = await uow.collections.get_many(collection_ids)
+    else:
+        collections = await uow.collections.list_all()
+    found = {collection.id for collection in collections}
+    for collection_id in collection_ids:
+        if collection_id not in found:
+            raise collection_not_found(collection_id)
+    by_model = _group_by_model(collections)
+    has_dense = any(by_model)
+    if mode is RetrievalMode.DENSE:
+        by_model = {model: ids for model, ids in by_model.items() if model}
+        if collections and not has_dense:
+            raise FailedPrecondition(
+                "no searched collection has an embedding model: search in mode LEXICAL or HYBRID"
+            )
+    elif mode is RetrievalMode.HYBRID and not has_dense:
+        mode = RetrievalMode.LEXICAL
+    return SearchPlan(frozenset(found), by_model, mode)
 
 
 def _group_by_model(collections: Sequence[Collection]) -> dict[str, tuple[UUID, ...]]:
