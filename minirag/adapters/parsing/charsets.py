@@ -11,6 +11,16 @@ SAMPLE_BYTES = 128 * 1024
 MOST_CONTROL_SHARE = 0.02
 """Text has next to no control characters; random and compressed bytes have a tenth."""
 
+WESTERN = "cp1252"
+TURKISH = "cp1254"
+MOST_EXTRA_MESS = 0.1
+LEAST_COHERENCE_SHARE = 0.75
+"""What Windows-1252 may rate worse than the best and is taken: among equals, charset-normalizer puts the
+Baltic and Central European charsets first."""
+MOST_SIGN_SHARE = 0.2
+"""Of the bytes that are signs in Windows-1252: prose in another charset has more beyond ASCII."""
+
+_SIGNS = "‘’“”–—…•€£©®™§°±«»·½\u00a0".encode(WESTERN)
 _CONTROLS = bytes(set(range(32)) - {*b"\t\n\r\f\x08\x1b"}) + b"\x7f"
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -84,5 +94,24 @@ def _detected(data: bytes) -> str | None:
         data
     ):  # end between two characters, which is certain after an ASCII line end
         sample = sample[: sample.rfind(b"\n") + 1] or sample
-    best = from_bytes(sample).best()
-    return None if best is None else data.decode(best.encoding, "replace")
+    if _is_ascii_with_signs(sample):
+        return data.decode(WESTERN, "replace")
+    matches = from_bytes(sample)
+    best = matches.best()
+    if best is None:
+        return None
+    # The Turkish charset is the best one only by letters that Windows-1252 has for Icelandic alone.
+    is_western = best.encoding != TURKISH and any(
+        WESTERN in match.could_be_from_charset
+        and match.chaos <= best.chaos + MOST_EXTRA_MESS
+        and match.coherence >= best.coherence * LEAST_COHERENCE_SHARE
+        for match in matches
+    )
+    return data.decode(WESTERN if is_western else best.encoding, "replace")
+
+
+def _is_ascii_with_signs(sample: bytes) -> bool:
+    """English with curly quotes, say: too little for charset-normalizer, which would see Chinese."""
+    beyond_ascii = [byte for byte in sample if byte > 127]
+    few = len(beyond_ascii) <= MOST_SIGN_SHARE * len(sample)
+    return few and all(byte in _SIGNS for byte in beyond_ascii)

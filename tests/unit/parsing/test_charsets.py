@@ -14,6 +14,14 @@ GERMAN = "Grüße aus Köln: Die Bäume blühen, und die Vögel singen schöne L
 RUSSIAN = "Привет, мир! Это простой текст на русском языке, и его надо прочитать. " * 3
 JAPANESE = "これは日本語の文章です。文字コードを正しく判定できますか。" * 5
 
+FRENCH = "Le café de l’été coûte 5 € – déjà vu, où êtes-vous ? Ça va très bien, merci. "
+SPANISH = "El niño comió mañana una piña; ¿cómo estás? España está al sur. "
+PORTUGUESE = "A informação não está disponível. São Paulo é a maior cidade. "
+SWEDISH = "Räksmörgås på ön är gott. Åsa åker till Malmö. "
+POLISH = "Zażółć gęślą jaźń. Wszystkiego najlepszego, proszę przyjść o piątej. "
+CZECH = "Příliš žluťoučký kůň úpěl ďábelské ódy. Všechno nejlepší k narozeninám. "
+TURKISH = "Bugün hava çok güzel, İstanbul yağmur yağıyor. Şimdi gidiyoruz. "
+
 
 @pytest.mark.parametrize(
     ("text", "charset"),
@@ -25,6 +33,17 @@ JAPANESE = "これは日本語の文章です。文字コードを正しく判�
         (GERMAN, "utf-16-be"),
         (GERMAN, "utf-32"),
         (GERMAN, "cp1252"),
+        (FRENCH, "cp1252"),
+        (FRENCH * 20, "cp1252"),
+        (SPANISH, "latin-1"),
+        (PORTUGUESE, "latin-1"),
+        (SWEDISH, "cp1252"),
+        ("The board met. It’s fine.", "cp1252"),
+        ("It costs 5 €.", "cp1252"),
+        ("20 °C outside.", "latin-1"),
+        (POLISH, "cp1250"),
+        (CZECH, "cp1250"),
+        (TURKISH, "cp1254"),
         (RUSSIAN, "cp1251"),
         (RUSSIAN, "koi8_r"),
         (JAPANESE, "shift_jis"),
