@@ -7,6 +7,8 @@ import zipfile
 from collections.abc import Sequence
 
 from docx import Document
+from docx.oxml import parse_xml
+from docx.oxml.ns import nsdecls
 from fpdf import FPDF
 from fpdf.enums import AccessPermission
 
@@ -62,6 +64,16 @@ def make_docx(
             for row in each:
                 for cell, text in zip(table.add_row().cells, row, strict=True):
                     cell.text = text
+    file = io.BytesIO()
+    document.save(file)
+    return file.getvalue()
+
+
+def make_docx_of_xml(body: str) -> bytes:
+    """Return a DOCX whose body is this WordprocessingML, its elements with the prefix `w`."""
+    document = Document()
+    for element in parse_xml(f"<w:body {nsdecls('w')}>{body}</w:body>"):
+        document.element.body.append(element)
     file = io.BytesIO()
     document.save(file)
     return file.getvalue()

@@ -52,6 +52,7 @@ def parse(content: Content) -> ParsedText:
             FailureCode.CORRUPT, "the HTML page is nested more than 2,000 deep: simplify it"
         )
     text = TextBuilder(content.max_text_bytes)
+    _mark_main_part(page)
     main = trafilatura.bare_extraction(page, include_comments=False, include_formatting=True)
     body = getattr(main, "body", None)
     if body is not None:
@@ -59,6 +60,28 @@ def parse(content: Content) -> ParsedText:
     if not text.byte_length:
         render(page, text)
     return text.build(MEDIA_TYPE, page.findtext(".//title") or "")
+
+
+def _mark_main_part(page: etree._Element) -> None:
+    """Leave one `<article>`: the only `<main>`, else the only `<article>`, else all of the body.
+
+    Of several articles trafilatura reads the first. Of a page without any it keeps the paragraphs, and
+    drops headings and lists.
+    """
+    parts = list(page.iter("main", "article"))
+    mains = [part for part in parts if part.tag == "main"]
+    main = mains[0] if len(mains) == 1 else parts[0] if len(parts) == 1 else None
+    for part in parts:
+        part.tag = "div"
+    if main is not None:
+        main.tag = "article"
+        return
+    body = page.find("body")
+    if body is not None:
+        body.tag = "article"
+        outer = etree.Element("body")
+        body.addprevious(outer)
+        outer.append(body)
 
 
 def _end_of_prologue(text: str) -> int:

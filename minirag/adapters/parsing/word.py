@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from docx import Document
-from docx.document import Document as DocxDocument
 from docx.oxml.ns import qn
-from docx.table import Table
+from docx.table import Table, _Cell
 from docx.text.paragraph import Paragraph
 
 from minirag.adapters.parsing.content import Content
@@ -34,6 +33,11 @@ MOST_RATIO = 200
 """XML packs to a tenth or a fiftieth; deflate's limit, which bombs reach, is a thousandth."""
 RATIO_MATTERS_FROM_BYTES = 16 * 1024 * 1024
 
+_WRAPPERS = tuple(
+    qn(f"w:{name}")
+    for name in ("ins", "moveTo", "sdt", "sdtContent", "smartTag", "fldSimple", "customXml")
+)
+"""Around words that are part of the text; around what was deleted or moved away stand others."""
 _HEADING_STYLE = re.compile(r"heading (\d)", re.IGNORECASE)
 _LOCAL_HEADER = b"PK\x03\x04"
 _DAMAGED = "the DOCX is damaged and can't be opened: open and save it in Word, and upload that"
@@ -68,8 +72,9 @@ def parse(content: Content) -> ParsedText:
         raise
     except Exception as error:  # python-docx lets its XML, ZIP and key errors through as they come
         raise ParseFailure(FailureCode.CORRUPT, _DAMAGED) from error
+    _unwrap(document.element.body)
     text = TextBuilder(content.max_text_bytes)
-    for block in _blocks(document, document.element.body):
+    for block in document.iter_inner_content():
         if isinstance(block, Table):
             text.add_block("\n".join(_rows(block)))
         else:
@@ -104,16 +109,12 @@ def _check_size(data: bytes) -> None:
         )
 
 
-def _blocks(document: DocxDocument, parent: Any) -> Iterator[Paragraph | Table]:
-    """Yield paragraphs and tables, those inside content controls too, which python-docx passes over."""
-    for element in parent.iterchildren():
-        if element.tag == qn("w:p"):
-            yield Paragraph(element, document)
-        elif element.tag == qn("w:tbl"):
-            yield Table(element, document)
-        elif element.tag == qn("w:sdt"):
-            for inner in element.iterchildren(qn("w:sdtContent")):
-                yield from _blocks(document, inner)
+def _unwrap(body: Any) -> None:
+    """Put what stands in insertions, content controls and fields where python-docx looks for it."""
+    for wrapper in list(body.iter(*_WRAPPERS)):
+        for child in list(wrapper):
+            wrapper.addprevious(child)
+        wrapper.getparent().remove(wrapper)
 
 
 def _add_paragraph(text: TextBuilder, paragraph: Paragraph) -> None:
@@ -137,9 +138,16 @@ def _rows(table: Table) -> Iterator[str]:
         for cell in row.cells:
             if cell._tc is not previous:  # a merged cell is listed once for each column
                 previous = cell._tc
-                cells.append(" ".join(cell.text.split()))
+                cells.append(" ".join(_words(cell).split()))
         if any(cells):
             yield " | ".join(cells)
+
+
+def _words(cell: _Cell) -> str:
+    return "\n".join(
+        "\n".join(_rows(block)) if isinstance(block, Table) else block.text
+        for block in cell.iter_inner_content()
+    )
 
 
 FORMAT = Format(MEDIA_TYPE, "DOCX", (".docx", ".docm"), recognise, parse)

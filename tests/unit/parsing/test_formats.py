@@ -12,6 +12,7 @@ from minirag.domain.chunks import ParsedText
 from minirag.errors import ParseFailure
 from tests.support.files import (
     make_docx,
+    make_docx_of_xml,
     make_encrypted_docx,
     make_pdf,
     make_zip_bomb_docx,
@@ -97,6 +98,34 @@ def test_html_gives_the_main_content_with_its_structure() -> None:
     assert "- one item\n- two items\n\nName | Value\nalpha | 1" in parsed.text
     for absent in ("SCRIPT", "color: red", "<", "Home", "Copyright"):
         assert absent not in parsed.text
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        PAGE.replace("<article>", "").replace("</article>", ""),
+        PAGE.replace("<article>", "<main>").replace("</article>", "</main>"),
+        PAGE.replace("<article>", "<main><article>").replace("</article>", "</article></main>"),
+        PAGE.replace("<h2>", "</article><article><h2>"),
+    ],
+    ids=["neither", "main", "article in main", "two articles"],
+)
+def test_html_is_read_whole_without_an_only_article(page: str) -> None:
+    parsed = _parse(page)
+
+    assert parsed.text == _parse(PAGE).text
+    assert _outline(parsed) == [(1, "Install it"), (2, "On Linux")]
+
+
+def test_articles_beside_the_main_part_are_not_taken_for_it() -> None:
+    teaser = (
+        "<article><h2>Teaser</h2><p>Read this other page of ours, too, as it is good.</p></article>"
+    )
+    page = PAGE.replace("<article>", f"{teaser}<main>", 1).replace(
+        "</article><footer", "</main><footer"
+    )
+
+    assert _parse(page).text == _parse(PAGE).text
 
 
 @pytest.mark.parametrize(
@@ -245,6 +274,39 @@ def test_docx_keeps_the_order_of_its_parts() -> None:
     ]
     assert _outline(parsed) == [(1, "Überblick"), (2, "Details")]
     assert _lines_at_headings(parsed) == ["Überblick", "Details"]
+
+
+def test_docx_is_read_as_if_its_tracked_changes_were_accepted() -> None:
+    inline = (
+        "<w:r><w:t>It costs </w:t></w:r>"
+        "<w:del><w:r><w:delText>100</w:delText></w:r></w:del><w:ins><w:r><w:t>200</w:t></w:r></w:ins>"
+        "<w:moveFrom><w:r><w:t> gone</w:t></w:r></w:moveFrom>"
+        "<w:moveTo><w:r><w:t> euros</w:t></w:r></w:moveTo>"
+    )
+
+    assert _parse(make_docx_of_xml(f"<w:p>{inline}</w:p>")).text == "It costs 200 euros"
+
+
+def test_docx_text_in_content_controls_and_fields_is_read() -> None:
+    def control(inner: str) -> str:
+        return f"<w:sdt><w:sdtContent>{inner}</w:sdtContent></w:sdt>"
+
+    def run(words: str) -> str:
+        return f"<w:r><w:t xml:space='preserve'>{words}</w:t></w:r>"
+
+    def cell(inner: str) -> str:
+        return f"<w:tc>{inner}</w:tc>"
+
+    field = f"<w:fldSimple w:instr='AUTHOR'>{run('Ada')}</w:fldSimple>"
+    nested = f"<w:tbl><w:tr>{cell('<w:p>' + run('deep') + '</w:p>')}</w:tr></w:tbl><w:p/>"
+    row = f"<w:tr>{cell('<w:p>' + control(run('filled in')) + '</w:p>')}{cell(nested)}</w:tr>"
+    data = make_docx_of_xml(
+        f"<w:p>{run('by ')}{control(field)}</w:p>"
+        f"{control('<w:p>' + run('chosen') + '</w:p>')}"
+        f"<w:tbl>{control(row)}</w:tbl>"
+    )
+
+    assert _parse(data).text.split("\n\n") == ["by Ada", "chosen", "filled in | deep"]
 
 
 def test_an_encrypted_docx_is_refused() -> None:
