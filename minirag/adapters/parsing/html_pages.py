@@ -1,4 +1,8 @@
-"""HTML: a page's main content by trafilatura; all of its visible text where that finds none."""
+"""HTML: a page's main content by trafilatura, where that loses no heading and next to no text.
+
+Else all visible text of the main part but navigation and footers: who uploads a page means what it says,
+and a menu too much does less harm than a section too few.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,9 @@ from minirag.domain.documents import FailureCode
 from minirag.errors import ParseFailure
 
 MEDIA_TYPE = "text/html"
+LEAST_KEPT_SHARE = 0.9
 
+_MARGINS = ".//nav | .//footer | .//*[@hidden or @role='navigation' or @role='contentinfo' or @role='search']"
 _PROLOGUE = re.compile(r"(?:<\?xml[^>]*\?>|<!--.*?-->|\s+)*", re.DOTALL)
 _DOCUMENT = re.compile(r"<!doctype\s+html|<(?:html|head|body)[\s>]", re.IGNORECASE)
 _FRAGMENT = re.compile(
@@ -51,19 +57,25 @@ def parse(content: Content) -> ParsedText:
         raise ParseFailure(
             FailureCode.CORRUPT, "the HTML page is nested more than 2,000 deep: simplify it"
         )
-    text = TextBuilder(content.max_text_bytes)
-    _mark_main_part(page)
+    title = page.findtext(".//title") or ""
+    part = _mark_main_part(page)
+    whole = TextBuilder(content.max_text_bytes)
+    render(part, whole, without=frozenset(part.xpath(_MARGINS)))
     main = trafilatura.bare_extraction(page, include_comments=False, include_formatting=True)
     body = getattr(main, "body", None)
     if body is not None:
+        text = TextBuilder(content.max_text_bytes)
         render(body, text)
-    if not text.byte_length:
-        render(page, text)
-    return text.build(MEDIA_TYPE, page.findtext(".//title") or "")
+        keeps_text = text.byte_length >= LEAST_KEPT_SHARE * whole.byte_length
+        if text.byte_length and keeps_text and text.heading_count >= whole.heading_count:
+            return text.build(MEDIA_TYPE, title)
+    if not whole.byte_length:
+        render(page, whole)
+    return whole.build(MEDIA_TYPE, title)
 
 
-def _mark_main_part(page: etree._Element) -> None:
-    """Leave one `<article>`: the only `<main>`, else the only `<article>`, else all of the body.
+def _mark_main_part(page: etree._Element) -> etree._Element:
+    """Leave one `<article>` and return it: the only `<main>` or `<article>`, else all of the body.
 
     Of several articles trafilatura reads the first. Of a page without any it keeps the paragraphs, and
     drops headings and lists.
@@ -73,15 +85,15 @@ def _mark_main_part(page: etree._Element) -> None:
     main = mains[0] if len(mains) == 1 else parts[0] if len(parts) == 1 else None
     for part in parts:
         part.tag = "div"
-    if main is not None:
-        main.tag = "article"
-        return
-    body = page.find("body")
-    if body is not None:
-        body.tag = "article"
+    if main is None:
+        main = page.find("body")
+        if main is None:
+            return page
         outer = etree.Element("body")
-        body.addprevious(outer)
-        outer.append(body)
+        main.addprevious(outer)
+        outer.append(main)
+    main.tag = "article"
+    return main
 
 
 def _end_of_prologue(text: str) -> int:

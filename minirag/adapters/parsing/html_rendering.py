@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from lxml import etree  # type: ignore[import-untyped]  # it ships no types
 
@@ -26,17 +27,22 @@ _BLANKS = re.compile(r"\s+")
 CELL_SEPARATOR = " | "
 
 
-def render(root: etree._Element, text: TextBuilder) -> None:
-    """Append the tree's visible text to `text`, block by block, its headings marked."""
+def render(
+    root: etree._Element, text: TextBuilder, without: Collection[etree._Element] = ()
+) -> None:
+    """Append the tree's visible text to `text`, block by block, its headings marked.
+
+    The elements in `without` are left out.
+    """
     writer = _Writer(text)
     walker = etree.iterwalk(root, events=("start", "end", "comment", "pi"))
     for event, element in walker:
         if event == "start":
-            if element.tag in _UNSEEN:
+            if element.tag in _UNSEEN or element in without:
                 walker.skip_subtree()
             else:
                 writer.open(element)
-        elif event == "end" and element.tag not in _UNSEEN:
+        elif event == "end" and element.tag not in _UNSEEN and element not in without:
             writer.close(element)
         # An unseen element and a comment still have visible text after them.
         if event != "start" and element is not root:

@@ -20,6 +20,10 @@ class TextBuilder:
         self._headings: list[HeadingMark] = []
         self.byte_length = 0
 
+    @property
+    def heading_count(self) -> int:
+        return len(self._headings)
+
     def add_block(self, text: str, separator: str = BLANK_LINE) -> int:
         """Append a block after `separator` and return the byte where it starts; blank ones are left out.
 

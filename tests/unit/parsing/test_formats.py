@@ -128,6 +128,19 @@ def test_articles_beside_the_main_part_are_not_taken_for_it() -> None:
     assert _parse(page).text == _parse(PAGE).text
 
 
+def test_html_sections_with_names_like_a_menus_are_kept() -> None:
+    menus = "<section id='menus'><h2>Menus</h2><p>The menu File opens and saves.</p></section>"
+    page = PAGE.replace("<h2>On", f"{menus}<h2>On")
+
+    parsed = _parse(page)
+
+    assert _outline(parsed) == [(1, "Install it"), (2, "Menus"), (2, "On Linux")]
+    assert "The menu File opens and saves." in parsed.text
+    assert "    --now" in parsed.text
+    for absent in ("SCRIPT", "Home", "Copyright"):
+        assert absent not in parsed.text
+
+
 @pytest.mark.parametrize(
     "body",
     [
