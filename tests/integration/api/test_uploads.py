@@ -300,7 +300,7 @@ async def test_no_cancelled_upload_is_taken_for_a_whole_one(
 
 async def test_a_large_upload_takes_no_more_memory_than_a_few_parts(tmp_path: Path) -> None:
     part = bytes(range(256)) * KIBIBYTE
-    count = 64 * MEBIBYTE // len(part)
+    count = 192 * MEBIBYTE // len(part)
     expected = hashlib.sha256(part * count).hexdigest()
     metadata = bearer("mrk_" + "-".join(sorted(ALL_SCOPES)))
 
@@ -317,5 +317,6 @@ async def test_a_large_upload_takes_no_more_memory_than_a_few_parts(tmp_path: Pa
             answer = await stub.UploadDocument(parts(count), metadata=metadata)
             growth = server.peak_memory() - before
 
-    assert (answer.document.byte_size, answer.document.sha256) == (64 * MEBIBYTE, expected)
-    assert growth < 16 * MEBIBYTE, growth
+    assert (answer.document.byte_size, answer.document.sha256) == (192 * MEBIBYTE, expected)
+    # gRPC's windows and buffers grow with the machine's load, to some 25 MiB; the upload is far larger.
+    assert growth < 48 * MEBIBYTE, growth
