@@ -53,10 +53,10 @@ def translate_failure(error: Exception, *, model: str, secret: str | None) -> Pr
             f"The model provider limits the rate of calls to {model!r}; retry after the delay",
             retry_after=retry_after,
         )
-    if status == 401:
+    if status == 401 or _lacks_key(error):
         return ProviderRejected(
-            "The model provider refused the API key; the server's operator must set a valid one "
-            "in MINIRAG_MODEL_API_KEY or in the provider's own variable"
+            "The model provider refused the API key, or there is none; the server's operator must "
+            "set a valid one in MINIRAG_MODEL_API_KEY or in the provider's own variable"
         )
     if status == 403:
         return ProviderRejected(
@@ -144,6 +144,11 @@ def _headers_of(error: Exception) -> Mapping[str, str]:
 
 def _names_no_provider(error: Exception) -> bool:
     return "LLM Provider NOT provided" in str(error)
+
+
+def _lacks_key(error: Exception) -> bool:
+    """OpenAI's client isn't even made without a key, which LiteLLM tells as status 500."""
+    return "Missing credentials" in str(error)
 
 
 def _redacted(error: Exception, secret: str | None) -> str:

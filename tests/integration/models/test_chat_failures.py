@@ -63,6 +63,17 @@ async def test_the_providers_delay_is_passed_on(
     assert answer.failure.retry_after == 7.0
 
 
+async def test_without_a_key_nobody_is_told_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    chat = LiteLlmChatModels()
+
+    answer = await read(chat, a_request("openai/gpt-4o-mini"))
+
+    assert type(answer.failure) is ProviderRejected
+    assert "MINIRAG_MODEL_API_KEY" in answer.failure.message
+
+
 async def test_a_provider_that_nobody_runs_is_unavailable() -> None:
     chat = LiteLlmChatModels(api_base="http://127.0.0.1:9/v1", api_key=KEY)
 

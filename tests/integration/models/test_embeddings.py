@@ -40,6 +40,16 @@ async def failure_of(
     return caught.value
 
 
+async def test_without_a_key_nobody_is_told_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+    failure = await failure_of(LiteLlmEmbeddingModels(), "openai/text-embedding-3-small")
+
+    assert type(failure) is ProviderRejected
+    assert "MINIRAG_MODEL_API_KEY" in failure.message
+
+
 @ROUTES
 @pytest.mark.parametrize("dimensions", [1, 8, 256])
 async def test_each_text_gets_its_vector_in_order(

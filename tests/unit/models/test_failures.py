@@ -77,6 +77,7 @@ def translate(error: Exception) -> ProviderError:
         (ContentPolicyViolationError(400), ProviderRejected, "content policy"),
         (TimeoutError(), ProviderUnavailable, "try again"),
         (ConnectionResetError(), ProviderUnavailable, "try again"),
+        (ValueError("Missing credentials. Please pass"), ProviderRejected, "there is none"),
         (ValueError("LLM Provider NOT provided"), ProviderRejected, "unknown"),
         (BrokenStreamError("it broke"), ProviderUnavailable, "try again"),
         (BrokenStreamError("slow down", 429), ProviderThrottled, "rate"),
