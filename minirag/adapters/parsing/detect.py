@@ -20,7 +20,8 @@ def parse_content(
     parsed = detect(content, declared_media_type=declared_media_type, formats=formats).parse(
         content
     )
-    if not parsed.text.strip():
+    # Zero-width spaces and marks aren't white space, and show as little.
+    if not any(sign.isprintable() and sign != " " for sign in parsed.text):
         raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text: check its content")
     return parsed
 

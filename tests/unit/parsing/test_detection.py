@@ -121,6 +121,9 @@ def test_no_bytes_are_empty_whatever_they_are_called(file_name: str) -> None:
     assert _failure(b"", file_name).code == "EMPTY"
 
 
-@pytest.mark.parametrize("data", [b" ", b"\n\r\n\t", "\ufeff\n".encode(), "\u00a0".encode(), b"{}"])
+@pytest.mark.parametrize(
+    "data",
+    [b" ", b"\n\r\n\t", "\ufeff\n".encode(), "\u00a0".encode(), b"{}", " \u200b\ufeff".encode()],
+)
 def test_white_space_alone_is_no_text(data: bytes) -> None:
     assert _failure(data).code == "NO_TEXT"
