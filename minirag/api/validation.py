@@ -170,8 +170,8 @@ class RequestCheck:
         """The domain's name for an enum's number; None (and a violation) for any other number."""
         chosen = choices.get(value)
         if chosen is None:
-            names = ", ".join(str(choice) for choice in choices.values())
-            self.refuse(field, f"must be one of {names}")
+            names = dict.fromkeys(str(choice) for choice in choices.values())
+            self.refuse(field, f"must be one of {', '.join(names)}")
         return chosen
 
     def choices(self, field: str, values: Iterable[int], choices: Mapping[int, E]) -> frozenset[E]:

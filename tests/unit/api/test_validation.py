@@ -122,6 +122,13 @@ def test_unspecified_and_unknown_enum_numbers_are_refused() -> None:
     assert fields_refused(lambda check: check.choices("scopes", [1, 0, 77], scopes)) == ["scopes"]
 
 
+def test_a_choice_with_two_numbers_is_offered_once() -> None:
+    with pytest.raises(InvalidRequest) as caught, RequestCheck() as check:
+        check.choice("scope", 77, {0: Scope.READ, 1: Scope.READ, 2: Scope.INGEST})
+
+    assert caught.value.violations[0].description == "must be one of READ, INGEST"
+
+
 @pytest.mark.parametrize(
     "text", ["doc_", "doc_123", "col_" + "0" * 32, "doc_" + "G" * 32, "doc_" + "A" * 32, "x" * 9999]
 )
