@@ -176,7 +176,8 @@ class DocumentService:
         if new.external_id:
             existing = await uow.documents.find(new.collection_id, new.external_id, lock=True)
         document_id = new_id() if existing is None else existing.id
-        name = new.display_name or new.file_name or new.external_id or "Untitled"
+        names = (new.display_name, new.file_name, new.external_id)
+        name = next((name for name in names if name.strip()), "Untitled")
         version = DocumentVersion(
             id=version_id,
             tenant_id=context.tenant_id,

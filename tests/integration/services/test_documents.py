@@ -49,6 +49,16 @@ async def test_uploaded_document_is_ready_and_found(world: World, collection: Co
     assert world.wakes == 1
 
 
+async def test_a_name_that_shows_nothing_is_left_out(world: World, collection: Collection) -> None:
+    async def content() -> AsyncIterator[bytes]:
+        yield b"walrus"
+
+    new = NewDocument(collection.id, "  ", "walrus/1", {}, "")
+    document = await world.documents.upload(world.context, new, content(), request=None)
+
+    assert document.display_name == "walrus/1"
+
+
 async def test_old_version_is_found_until_the_switch_and_never_beside_the_new(
     world: World, collection: Collection
 ) -> None:
