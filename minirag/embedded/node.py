@@ -50,6 +50,8 @@ def run_node(
     broken, told on standard error. Call it from the main thread: the servers end with it.
     """
     try:
+        # A wrong setting is told before anything is made or started.
+        configure_logging(load_settings(**overrides))
         directory = DataDirectory(data.absolute())
         directory.prepare()
         with directory.lock():
@@ -60,16 +62,22 @@ def run_node(
     except MiniRagError as error:
         print(f"minirag up: {error.message}", file=sys.stderr)
         return 1
-    except (EmbeddedError, OSError) as error:
+    except EmbeddedError as error:
         print(f"minirag up: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        where = error.filename or data
+        print(
+            f"minirag up: {where}: {error.strerror or error}: see to it, or choose another place with"
+            " --data-dir",
+            file=sys.stderr,
+        )
         return 1
 
 
 def _run_locked(
     directory: DataDirectory, on_ready: Callable[[ReadyNode], None], overrides: dict[str, object]
 ) -> int:
-    # A wrong setting is told before any server is started.
-    configure_logging(load_settings(**overrides))
     platform_key, is_new = load_or_create_platform_key(directory.platform_key)
     sockets = directory.socket_directory()
     postgres = PostgresServer(directory.postgres, socket_directory=sockets)

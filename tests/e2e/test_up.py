@@ -118,7 +118,20 @@ def test_a_wrong_setting_is_told_before_anything_is_started(data: Path) -> None:
     assert node.returncode == 2
     assert errors.startswith("minirag up: MINIRAG_WORKER_THREADS: ")
     assert errors.count("\n") == 1
-    assert not (data / "postgres").exists()
+    assert not data.exists()
+
+
+def test_a_data_directory_that_cannot_be_used_is_named_with_what_to_do(data: Path) -> None:
+    data.write_text("a file")
+
+    with up(data, "--port", "0") as node:
+        _, errors = node.communicate(timeout=START_SECONDS)
+
+    assert node.returncode == 1
+    assert str(data) in errors
+    assert "--data-dir" in errors
+    assert "Errno" not in errors
+    assert errors.count("\n") == 1
 
 
 def test_an_address_that_others_reach_needs_tls(data: Path) -> None:

@@ -309,7 +309,7 @@ async def test_a_large_upload_takes_no_more_memory_than_a_few_parts(tmp_path: Pa
         for _ in range(number):
             yield data(part)
 
-    with start_server(tmp_path) as server:
+    with start_server(tmp_path, max_document_bytes=192 * MEBIBYTE) as server:
         async with open_channel(await server.port()) as channel:
             stub = DocumentServiceStub(channel)
             await stub.UploadDocument(parts(8), metadata=metadata)
