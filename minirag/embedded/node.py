@@ -110,11 +110,8 @@ def _serve(
 ) -> None:
     import uvloop  # noqa: PLC0415  # with all else that serving needs, after the servers are up
 
-    async def serve() -> None:
-        await _serve_until_signal(settings, directory, on_ready, new_platform_key)
-
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
+        runner.run(_serve_until_signal(settings, directory, on_ready, new_platform_key))
 
 
 async def _serve_until_signal(
