@@ -26,11 +26,12 @@ if _version_not_supported:
 
 
 class TenantServiceStub:
-    """TenantService manages tenants (with the platform key) and a tenant's API keys (with one of its own
-    keys that has the scope MANAGE).
+    """TenantService manages tenants (with the platform key), and what belongs to a tenant as a whole: its API
+    keys, limits, provider credentials and audit log.
 
-    Every call but health checks carries `authorization: Bearer <key>` in its metadata. Error details
-    are described in `error_reason.proto`.
+    Every call but health checks and signing in carries `authorization: Bearer <key or token>` in its
+    metadata. "Scope MANAGE" means: a tenant's API key with that scope, or a signed-in user whose role is
+    high enough; docs/access.md has the whole table. Error details are described in `error_reason.proto`.
     """
 
     def __init__(self, channel):
@@ -64,6 +65,26 @@ class TenantServiceStub:
                 request_serializer=minirag_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.SerializeToString,
                 response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.FromString,
                 _registered_method=True)
+        self.UndeleteTenant = channel.unary_unary(
+                '/minirag.v1.TenantService/UndeleteTenant',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.UndeleteTenantRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.UndeleteTenantResponse.FromString,
+                _registered_method=True)
+        self.ExportTenant = channel.unary_stream(
+                '/minirag.v1.TenantService/ExportTenant',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.FromString,
+                _registered_method=True)
+        self.GetLimits = channel.unary_unary(
+                '/minirag.v1.TenantService/GetLimits',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.GetLimitsRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.GetLimitsResponse.FromString,
+                _registered_method=True)
+        self.UpdateLimits = channel.unary_unary(
+                '/minirag.v1.TenantService/UpdateLimits',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.UpdateLimitsRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.UpdateLimitsResponse.FromString,
+                _registered_method=True)
         self.CreateApiKey = channel.unary_unary(
                 '/minirag.v1.TenantService/CreateApiKey',
                 request_serializer=minirag_dot_v1_dot_tenant__service__pb2.CreateApiKeyRequest.SerializeToString,
@@ -74,10 +95,40 @@ class TenantServiceStub:
                 request_serializer=minirag_dot_v1_dot_tenant__service__pb2.ListApiKeysRequest.SerializeToString,
                 response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.ListApiKeysResponse.FromString,
                 _registered_method=True)
+        self.UpdateApiKey = channel.unary_unary(
+                '/minirag.v1.TenantService/UpdateApiKey',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.UpdateApiKeyRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.UpdateApiKeyResponse.FromString,
+                _registered_method=True)
+        self.RotateApiKey = channel.unary_unary(
+                '/minirag.v1.TenantService/RotateApiKey',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.RotateApiKeyRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.RotateApiKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeApiKey = channel.unary_unary(
                 '/minirag.v1.TenantService/RevokeApiKey',
                 request_serializer=minirag_dot_v1_dot_tenant__service__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.RevokeApiKeyResponse.FromString,
+                _registered_method=True)
+        self.SetProviderCredential = channel.unary_unary(
+                '/minirag.v1.TenantService/SetProviderCredential',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.SetProviderCredentialRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.SetProviderCredentialResponse.FromString,
+                _registered_method=True)
+        self.ListProviderCredentials = channel.unary_unary(
+                '/minirag.v1.TenantService/ListProviderCredentials',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.ListProviderCredentialsRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.ListProviderCredentialsResponse.FromString,
+                _registered_method=True)
+        self.DeleteProviderCredential = channel.unary_unary(
+                '/minirag.v1.TenantService/DeleteProviderCredential',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.DeleteProviderCredentialRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.DeleteProviderCredentialResponse.FromString,
+                _registered_method=True)
+        self.ListAuditEvents = channel.unary_unary(
+                '/minirag.v1.TenantService/ListAuditEvents',
+                request_serializer=minirag_dot_v1_dot_tenant__service__pb2.ListAuditEventsRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_tenant__service__pb2.ListAuditEventsResponse.FromString,
                 _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/minirag.v1.TenantService/WhoAmI',
@@ -87,11 +138,12 @@ class TenantServiceStub:
 
 
 class TenantServiceServicer:
-    """TenantService manages tenants (with the platform key) and a tenant's API keys (with one of its own
-    keys that has the scope MANAGE).
+    """TenantService manages tenants (with the platform key), and what belongs to a tenant as a whole: its API
+    keys, limits, provider credentials and audit log.
 
-    Every call but health checks carries `authorization: Bearer <key>` in its metadata. Error details
-    are described in `error_reason.proto`.
+    Every call but health checks and signing in carries `authorization: Bearer <key or token>` in its
+    metadata. "Scope MANAGE" means: a tenant's API key with that scope, or a signed-in user whose role is
+    high enough; docs/access.md has the whole table. Error details are described in `error_reason.proto`.
     """
 
     def CreateTenant(self, request, context):
@@ -125,8 +177,39 @@ class TenantServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTenant(self, request, context):
-        """DeleteTenant refuses the tenant's keys from now on and erases all that it has, in the background:
-        rows, files and vectors. It can't be undone. Needs the platform key.
+        """DeleteTenant refuses the tenant's keys from now on. After a grace period, or at once with `now`, an
+        operation erases all that it has: rows, files, vectors and queued work. It then counts again what each
+        store holds, and leaves a receipt. Needs the platform key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteTenant(self, request, context):
+        """UndeleteTenant makes a tenant ACTIVE again while its grace period lasts. FAILED_PRECONDITION once its
+        erasure has begun, or when it isn't being deleted. Needs the platform key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportTenant(self, request, context):
+        """ExportTenant streams all that the tenant has as one tar archive: JSON Lines of its records, and its
+        files. Secrets and password hashes are left out. Needs an owner, or a key with every scope.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLimits(self, request, context):
+        """GetLimits reads the tenant's limits and how much of them is used. Scope MANAGE, or the platform key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateLimits(self, request, context):
+        """UpdateLimits sets the tenant's limits; servers hold to them within 5 s. Needs the platform key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,9 +229,56 @@ class TenantServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateApiKey(self, request, context):
+        """UpdateApiKey changes a key's name or limits. Scope MANAGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateApiKey(self, request, context):
+        """RotateApiKey gives a key a new secret. The old one works on for `overlap`, so that programs can be
+        changed one after the other; id, scopes, limits and usage stay with the key. Scope MANAGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeApiKey(self, request, context):
         """RevokeApiKey ends a key. Every server refuses it within 5 s. Revoking twice is no error.
         Scope MANAGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetProviderCredential(self, request, context):
+        """SetProviderCredential stores the tenant's own key of a model provider, encrypted; calls to that
+        provider's models use it from then on, within 5 s. One per provider; setting it again replaces it.
+        Scope MANAGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProviderCredentials(self, request, context):
+        """ListProviderCredentials lists them by provider; never the keys. Scope MANAGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProviderCredential(self, request, context):
+        """DeleteProviderCredential forgets one; the provider is used with the operator's key again, if there is
+        one. Scope MANAGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEvents(self, request, context):
+        """ListAuditEvents lists who did what, newest first. With the platform key and without a tenant_id, what
+        was done to tenants. Scope MANAGE, or the platform key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,6 +319,26 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.DeleteTenantRequest.FromString,
                     response_serializer=minirag_dot_v1_dot_tenant__service__pb2.DeleteTenantResponse.SerializeToString,
             ),
+            'UndeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteTenant,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.UndeleteTenantRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.UndeleteTenantResponse.SerializeToString,
+            ),
+            'ExportTenant': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportTenant,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.SerializeToString,
+            ),
+            'GetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLimits,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.GetLimitsRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.GetLimitsResponse.SerializeToString,
+            ),
+            'UpdateLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateLimits,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.UpdateLimitsRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.UpdateLimitsResponse.SerializeToString,
+            ),
             'CreateApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateApiKey,
                     request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.CreateApiKeyRequest.FromString,
@@ -199,10 +349,40 @@ def add_TenantServiceServicer_to_server(servicer, server):
                     request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.ListApiKeysRequest.FromString,
                     response_serializer=minirag_dot_v1_dot_tenant__service__pb2.ListApiKeysResponse.SerializeToString,
             ),
+            'UpdateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateApiKey,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.UpdateApiKeyRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.UpdateApiKeyResponse.SerializeToString,
+            ),
+            'RotateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateApiKey,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.RotateApiKeyRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.RotateApiKeyResponse.SerializeToString,
+            ),
             'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeApiKey,
                     request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=minirag_dot_v1_dot_tenant__service__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'SetProviderCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetProviderCredential,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.SetProviderCredentialRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.SetProviderCredentialResponse.SerializeToString,
+            ),
+            'ListProviderCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProviderCredentials,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.ListProviderCredentialsRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.ListProviderCredentialsResponse.SerializeToString,
+            ),
+            'DeleteProviderCredential': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProviderCredential,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.DeleteProviderCredentialRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.DeleteProviderCredentialResponse.SerializeToString,
+            ),
+            'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEvents,
+                    request_deserializer=minirag_dot_v1_dot_tenant__service__pb2.ListAuditEventsRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_tenant__service__pb2.ListAuditEventsResponse.SerializeToString,
             ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
@@ -218,11 +398,12 @@ def add_TenantServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TenantService:
-    """TenantService manages tenants (with the platform key) and a tenant's API keys (with one of its own
-    keys that has the scope MANAGE).
+    """TenantService manages tenants (with the platform key), and what belongs to a tenant as a whole: its API
+    keys, limits, provider credentials and audit log.
 
-    Every call but health checks carries `authorization: Bearer <key>` in its metadata. Error details
-    are described in `error_reason.proto`.
+    Every call but health checks and signing in carries `authorization: Bearer <key or token>` in its
+    metadata. "Scope MANAGE" means: a tenant's API key with that scope, or a signed-in user whose role is
+    high enough; docs/access.md has the whole table. Error details are described in `error_reason.proto`.
     """
 
     @staticmethod
@@ -361,6 +542,114 @@ class TenantService:
             _registered_method=True)
 
     @staticmethod
+    def UndeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/UndeleteTenant',
+            minirag_dot_v1_dot_tenant__service__pb2.UndeleteTenantRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.UndeleteTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/minirag.v1.TenantService/ExportTenant',
+            minirag_dot_v1_dot_tenant__service__pb2.ExportTenantRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.ExportTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/GetLimits',
+            minirag_dot_v1_dot_tenant__service__pb2.GetLimitsRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.GetLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/UpdateLimits',
+            minirag_dot_v1_dot_tenant__service__pb2.UpdateLimitsRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.UpdateLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateApiKey(request,
             target,
             options=(),
@@ -415,6 +704,60 @@ class TenantService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/UpdateApiKey',
+            minirag_dot_v1_dot_tenant__service__pb2.UpdateApiKeyRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.UpdateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/RotateApiKey',
+            minirag_dot_v1_dot_tenant__service__pb2.RotateApiKeyRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.RotateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevokeApiKey(request,
             target,
             options=(),
@@ -431,6 +774,114 @@ class TenantService:
             '/minirag.v1.TenantService/RevokeApiKey',
             minirag_dot_v1_dot_tenant__service__pb2.RevokeApiKeyRequest.SerializeToString,
             minirag_dot_v1_dot_tenant__service__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetProviderCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/SetProviderCredential',
+            minirag_dot_v1_dot_tenant__service__pb2.SetProviderCredentialRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.SetProviderCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProviderCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/ListProviderCredentials',
+            minirag_dot_v1_dot_tenant__service__pb2.ListProviderCredentialsRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.ListProviderCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProviderCredential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/DeleteProviderCredential',
+            minirag_dot_v1_dot_tenant__service__pb2.DeleteProviderCredentialRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.DeleteProviderCredentialResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.TenantService/ListAuditEvents',
+            minirag_dot_v1_dot_tenant__service__pb2.ListAuditEventsRequest.SerializeToString,
+            minirag_dot_v1_dot_tenant__service__pb2.ListAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
