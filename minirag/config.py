@@ -44,17 +44,47 @@ class Settings(BaseSettings):
         None, description="PEM certificate chain; turns TLS on."
     )
     tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="PEM certificates of an authority; turns mutual TLS on: who shows no certificate"
+        " that it signed is refused.",
+    )
+    client_certificate_file: Path | None = Field(
+        None,
+        description="PEM certificate that the command and the health check show to a server with"
+        " mutual TLS.",
+    )
+    client_key_file: Path | None = Field(None, description="PEM private key of that certificate.")
     drain_delay: float = Field(
         1.0, ge=0, le=60, description="Wait between NOT_SERVING and refusing calls at shutdown."
     )
     shutdown_grace: float = Field(
         20.0, ge=0, le=600, description="How long running calls may go on at shutdown."
     )
-    max_concurrent_streams: int = Field(1000, ge=1, description="HTTP/2 streams per connection.")
+    max_connections: int = Field(
+        1000, ge=1, description="Connections at once; more are closed without an answer."
+    )
+    max_connection_age: float = Field(
+        3600.0,
+        ge=0,
+        description="How long a connection may take new calls; running ones go on. 0 is for ever.",
+    )
+    max_concurrent_streams: int = Field(
+        1000, ge=1, le=100_000, description="HTTP/2 streams per connection."
+    )
+    max_concurrent_calls: int = Field(
+        2000,
+        ge=1,
+        description="Calls that a server works on at once, health checks apart; more are refused.",
+    )
     max_message_bytes: int = Field(
         4 * MEBIBYTE, ge=64 * 1024, le=64 * MEBIBYTE, description="Largest gRPC message received."
     )
-    reflection: bool = Field(True, description="Serve gRPC reflection.")
+    reflection: Literal["open", "authenticated", "off"] = Field(
+        "open",
+        description="gRPC reflection: `open` to all, `authenticated` with any credential that holds,"
+        " or `off`.",
+    )
 
     # -- credentials
     platform_key: SecretStr | None = Field(
@@ -147,6 +177,15 @@ class Settings(BaseSettings):
         "info", description="Log level."
     )
     log_format: Literal["console", "json"] = Field("json", description="Log format.")
+
+    @field_validator("reflection", mode="before")
+    @classmethod
+    def _once_true_or_false(cls, value: Any) -> Any:
+        """What it was before it had three values still means the same."""
+        text = str(value).lower()
+        if text in {"true", "1", "yes", "on"}:
+            return "open"
+        return "off" if text in {"false", "0", "no"} else text
 
     @field_validator("platform_key")
     @classmethod

@@ -51,18 +51,35 @@ def ask(settings: Settings, service: str) -> health_pb2.HealthCheckResponse.Serv
 
 
 def open_channel(settings: Settings) -> grpc.Channel:
-    """Return a channel to this machine's server. Of an encrypted one, exactly its certificate is trusted."""
+    """Return a channel to this machine's server. Of an encrypted one, exactly its certificate is trusted.
+
+    One with mutual TLS is shown the settings' client certificate.
+    """
     address = format_address(_EVERY_ADDRESS.get(settings.host, settings.host), settings.port)
     # A proxy of the environment is for calls to elsewhere.
     options = [("grpc.enable_http_proxy", 0)]
     if settings.tls_certificate_file is None:
         return grpc.insecure_channel(address, options)
+    if (settings.client_certificate_file is None) != (settings.client_key_file is None):
+        missing = "CERTIFICATE" if settings.client_certificate_file is None else "KEY"
+        raise SettingsError(f"MINIRAG_CLIENT_{missing}_FILE: is missing: it takes both or none")
     certificate, name = _read_certificate(settings.tls_certificate_file)
     return grpc.secure_channel(
         address,
-        grpc.ssl_channel_credentials(root_certificates=certificate),
+        grpc.ssl_channel_credentials(
+            root_certificates=certificate,
+            private_key=_read("CLIENT_KEY", settings.client_key_file),
+            certificate_chain=_read("CLIENT_CERTIFICATE", settings.client_certificate_file),
+        ),
         [*options, ("grpc.ssl_target_name_override", name)],
     )
+
+
+def _read(name: str, path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"MINIRAG_{name}_FILE: {error.strerror}: {path}") from None
 
 
 def _read_certificate(path: Path) -> tuple[bytes, str]:

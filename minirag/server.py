@@ -39,6 +39,12 @@ from minirag.services.watching import DocumentWatcher
 log = structlog.get_logger()
 
 MAX_METADATA_BYTES = 16 * 1024
+HANDSHAKE_SECONDS = 10.0
+"""How long a new connection may take for TLS and the first frames of HTTP/2."""
+IDLE_CONNECTION_SECONDS = 1800.0
+"""After this long without a call a connection is closed; clients open another when they need it."""
+UPLOAD_SECONDS = 600.0
+"""What calls without a model, uploads first, may take on a connection that has come of age."""
 MAX_RESPONSE_BYTES = 64 * MEBIBYTE
 LAST_CALLS_SECONDS = 0.2
 """How long new calls are refused before the port is closed."""
@@ -91,7 +97,11 @@ class RagServer:
 
     def __init__(self, container: ServerParts) -> None:
         self._settings = container.settings
-        self._interceptor = CallInterceptor(container.authenticator)
+        self._interceptor = CallInterceptor(
+            container.authenticator,
+            max_calls=container.settings.max_concurrent_calls,
+            is_reflection_open=container.settings.reflection == "open",
+        )
         self._health = HealthMonitor(container.pings)
         self._server = grpc.aio.server(
             interceptors=[self._interceptor], options=server_options(container.settings)
@@ -161,7 +171,7 @@ class RagServer:
             ChatServicer(container.assistants, container.conversations, container.answers), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
-        if settings.reflection:
+        if settings.reflection != "off":
             names = [*filter(None, NEEDS), health.SERVICE_NAME, reflection.SERVICE_NAME]
             reflection.enable_server_reflection(names, server)
 
@@ -243,7 +253,21 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def server_options(settings: Settings) -> list[tuple[str, int]]:
     """Return gRPC's channel arguments, each set on purpose."""
+    ageing = []
+    if settings.max_connection_age:
+        # gRPC lets ages vary by a tenth, so that clients don't come back all at once. An answer that
+        # began at the last moment may take as long as any; only a watch ever meets the end of the grace.
+        grace = max(settings.model_timeout, UPLOAD_SECONDS)
+        ageing = [
+            ("grpc.max_connection_age_ms", _milliseconds(settings.max_connection_age)),
+            ("grpc.max_connection_age_grace_ms", _milliseconds(grace)),
+        ]
     return [
+        *ageing,
+        # Who connects and says nothing, or a byte at a time, holds one of the connections this long.
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.server_handshake_timeout_ms", _milliseconds(HANDSHAKE_SECONDS)),
+        ("grpc.max_connection_idle_ms", _milliseconds(IDLE_CONNECTION_SECONDS)),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
@@ -263,3 +287,8 @@ def server_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", 500),
         ("grpc.http2.max_ping_strikes", 2),
     ]
+
+
+def _milliseconds(seconds: float) -> int:
+    """As gRPC counts, in 31 bits."""
+    return min(round(seconds * 1000), 2**31 - 1)

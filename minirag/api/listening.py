@@ -6,11 +6,10 @@ import errno
 import ipaddress
 import os
 import socket
-import ssl
 
-import grpc
 import grpc.aio
 
+from minirag.api.tls_files import find_tls_files
 from minirag.config import Settings, SettingsError
 
 
@@ -19,7 +18,8 @@ def bind(server: grpc.aio.Server, settings: Settings) -> tuple[str, int]:
 
     Raises `SettingsError`, one line that names the setting to change.
     """
-    credentials = _tls_credentials(settings)
+    files = find_tls_files(settings)
+    credentials = None if files is None else files.credentials()
     if credentials is None and not settings.allow_plaintext and not is_loopback(settings.host):
         raise SettingsError(
             f"MINIRAG_HOST: {settings.host} can be reached from elsewhere, where keys must not travel"
@@ -52,33 +52,6 @@ def is_loopback(host: str) -> bool:
 
 def format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _tls_credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    certificate, key = settings.tls_certificate_file, settings.tls_key_file
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        missing = "CERTIFICATE" if certificate is None else "KEY"
-        raise SettingsError(
-            f"MINIRAG_TLS_{missing}_FILE: is missing: TLS needs the certificate and its key"
-        )
-    try:
-        pair = (key.read_bytes(), certificate.read_bytes())
-    except OSError as error:
-        name = "KEY" if error.filename == str(key) else "CERTIFICATE"
-        raise SettingsError(
-            f"MINIRAG_TLS_{name}_FILE: {error.strerror}: {error.filename}"
-        ) from None
-    try:
-        # An empty password, since a key that needs one would be asked for on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (ssl.SSLError, ValueError):
-        raise SettingsError(
-            "MINIRAG_TLS_CERTIFICATE_FILE: the certificate and its key can't be used together: both"
-            " must be PEM, without a password, and belong to each other"
-        ) from None
-    return grpc.ssl_server_credentials([pair])
 
 
 def _find_obstacle(settings: Settings) -> str | None:

@@ -117,9 +117,24 @@ METHOD_TABLE: Mapping[str, Rule] = {
 
 # Standard services that load balancers and tools ask before they have a credential. Their streams
 # last as long as the client likes.
-OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
+HEALTH = "grpc.health.v1.Health"
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
+OPEN_SERVICES = frozenset({HEALTH, REFLECTION})
+
+_REFLECTION_RULE = Rule(Caller.ANY, is_endless=True)
 
 
 def is_open(method: str) -> bool:
     """True for a method of a service that needs no credential."""
-    return method.rpartition("/")[0][1:] in OPEN_SERVICES
+    return _service_of(method) in OPEN_SERVICES
+
+
+def find_rule(method: str, *, is_reflection_open: bool) -> Rule | None:
+    """Return the rule of a method that is served; None if it needs no credential."""
+    if not is_reflection_open and _service_of(method) == REFLECTION:
+        return _REFLECTION_RULE
+    return None if is_open(method) else METHOD_TABLE[method]
+
+
+def _service_of(method: str) -> str:
+    return method.rpartition("/")[0][1:]

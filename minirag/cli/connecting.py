@@ -18,10 +18,11 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
+from minirag.cli.encryption import Encryption
 from minirag.cli.exit_codes import ExitCode
 from minirag.cli.failures import CliFailure, reporting
 from minirag.cli.output import Output
-from minirag.cli.session import Session, is_local
+from minirag.cli.session import Session
 
 P = ParamSpec("P")
 
@@ -64,7 +65,8 @@ TlsOption = Annotated[
     bool | None,
     typer.Option(
         "--tls/--no-tls",
-        help="Encrypt. Default: yes, unless the server is on this machine and no --tls-ca is given.",
+        help="Encrypt. Default: yes, unless the server is on this machine and neither --tls-ca nor"
+        " --client-certificate is given.",
         show_default=False,
         rich_help_panel=_PANEL,
     ),
@@ -78,6 +80,32 @@ TlsCaOption = Annotated[
         exists=True,
         dir_okay=False,
         help="PEM certificates of the authority to trust. Default: the well-known ones.",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
+ClientCertificateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-certificate",
+        envvar="MINIRAG_CLIENT_CERTIFICATE_FILE",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="PEM certificate to show to a server with mutual TLS, with --client-key.",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
+ClientKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--client-key",
+        envvar="MINIRAG_CLIENT_KEY_FILE",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="PEM private key of that certificate.",
         show_default=False,
         rich_help_panel=_PANEL,
     ),
@@ -102,6 +130,8 @@ _SHARED: tuple[tuple[str, Any, Any], ...] = (
     ("platform_key", PlatformKeyOption, None),
     ("tls", TlsOption, None),
     ("tls_ca", TlsCaOption, None),
+    ("client_certificate", ClientCertificateOption, None),
+    ("client_key", ClientKeyOption, None),
     ("as_json", JsonOption, False),
 )
 
@@ -117,17 +147,19 @@ def client_command(
         @functools.wraps(function)
         def run(**given: Any) -> None:
             output = Output(as_json=given.pop("as_json"))
-            server, tls, tls_ca = (given.pop(key) for key in ("server", "tls", "tls_ca"))
+            server = given.pop("server")
+            tls, authority = given.pop("tls"), given.pop("tls_ca")
+            shown = given.pop("client_certificate"), given.pop("client_key")
             keys = {key: given.pop(key, None) for key in ("api_key", "platform_key")}
             with reporting(name, output, server):
                 is_platform = credential is Credential.PLATFORM or bool(given.get("tenant"))
+                encryption = Encryption.choose(server, tls, authority, *shown)
                 key = _platform_key(keys["platform_key"]) if is_platform else keys["api_key"]
                 with Session(
                     output,
                     server=server,
                     key=key or _missing_key(is_platform),
-                    tls=tls if tls is not None else bool(tls_ca) or not is_local(server),
-                    tls_ca=tls_ca,
+                    encryption=encryption,
                 ) as session:
                     function(session, **given)  # type: ignore[call-arg]  # by name, from Typer
 

@@ -40,6 +40,10 @@ def check_variables(environment: Mapping[str, str], env_file: Path = Path(".env"
 def check_listening(settings: Settings) -> list[Check]:
     """Check the TLS files, and that an address that others reach is encrypted."""
     certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    authority = settings.tls_client_ca_file
+    if authority is not None and not os.access(authority, os.R_OK):
+        advice = "correct MINIRAG_TLS_CLIENT_CA_FILE, or the rights of the file"
+        return [Check("TLS", False, f"{authority} can't be read", advice)]
     if certificate is None and key is None:
         if is_loopback(settings.host) or settings.allow_plaintext:
             return []
@@ -100,7 +104,9 @@ def _check_pair(certificate: Path, key: Path) -> Check:
     left = end - datetime.now(UTC)
     if left < EXPIRES_SOON:
         state = "has expired" if left < timedelta() else f"expires on {end:%Y-%m-%d}"
-        return Check("TLS", False, f"{certificate} {state}", "renew it, and start the server again")
+        return Check(
+            "TLS", False, f"{certificate} {state}", "renew it: the server reads it anew by itself"
+        )
     return Check("TLS", True, f"{certificate} is good until {end:%Y-%m-%d}")
 
 

@@ -140,8 +140,8 @@ def _unreachable(server: str, details: str) -> CliFailure:
         return CliFailure(
             f"{server} closes the connection at once",
             ExitCode.UNAVAILABLE,
-            advice="if it speaks TLS, pass --tls or name its authority with --tls-ca; else check the"
-            " address",
+            advice="if it speaks TLS, pass --tls or name its authority with --tls-ca; if it asks for a"
+            " certificate, --client-certificate and --client-key; else check the address",
             status="UNAVAILABLE",
         )
     return CliFailure(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
+from minirag.cli.encryption import Encryption
 from minirag.cli.exit_codes import ExitCode
 from minirag.cli.failures import CliFailure, is_unreachable
 from minirag.cli.output import Output
@@ -32,23 +31,6 @@ PAGE_SIZE = 200
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 
-def is_local(server: str) -> bool:
-    """True for an address that only this machine can reach, where plain text is safe."""
-    if server.startswith(("unix:", "unix-abstract:")):
-        return True
-    host = (
-        server.rpartition(":")[0].strip("[]")
-        if server.count(":") in {1} or "]" in server
-        else server
-    )
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Session:
     """Calls to one server as one principal. Use it as a context manager."""
 
@@ -58,13 +40,12 @@ class Session:
         *,
         server: str,
         key: str,
-        tls: bool = False,
-        tls_ca: Path | None = None,
+        encryption: Encryption | None = None,
     ) -> None:
         self.output = output
         self.server = server
         self._metadata = (("authorization", f"Bearer {_checked_key(key)}"),)
-        self._channel = _open_channel(server, tls, tls_ca)
+        self._channel = _open_channel(server, encryption)
         self._was_reached = False
         self._failing_since: float | None = None
 
@@ -177,7 +158,7 @@ class Session:
         return True
 
 
-def _open_channel(server: str, tls: bool, tls_ca: Path | None) -> grpc.Channel:
+def _open_channel(server: str, encryption: Encryption | None) -> grpc.Channel:
     # gRPC's own lines about a connection that fails would stand between ours.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     import grpc  # noqa: PLC0415  # 0.1 s that `--help` doesn't need
@@ -188,10 +169,9 @@ def _open_channel(server: str, tls: bool, tls_ca: Path | None) -> grpc.Channel:
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
     ]
-    if not tls:
+    if encryption is None:
         return grpc.insecure_channel(server, options=options)
-    roots = tls_ca.read_bytes() if tls_ca is not None else None
-    return grpc.secure_channel(server, grpc.ssl_channel_credentials(roots), options=options)
+    return grpc.secure_channel(server, encryption.credentials(), options=options)
 
 
 def _checked_key(key: str) -> str:

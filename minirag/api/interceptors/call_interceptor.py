@@ -35,7 +35,7 @@ from minirag.api.interceptors.failures import (
 from minirag.api.interceptors.parsing import checked_parser, parse_each
 from minirag.api.interceptors.rechecks import end_when_refused
 from minirag.api.interceptors.running_calls import RunningCalls, Task
-from minirag.api.method_table import METHOD_TABLE, Rule, is_open
+from minirag.api.method_table import Rule, find_rule
 from minirag.domain.access import Principal, TenantContext
 from minirag.domain.ids import IdKind, encode_id
 
@@ -64,11 +64,18 @@ class _Plan:
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # see `Handler`
     """Checks, wraps and logs calls; see the module."""
 
-    def __init__(self, authenticator: CredentialChecker) -> None:
+    def __init__(
+        self,
+        authenticator: CredentialChecker,
+        *,
+        max_calls: int | None = None,
+        is_reflection_open: bool = True,
+    ) -> None:
         self._authenticator = authenticator
+        self._is_reflection_open = is_reflection_open
         self._plans: dict[str, _Plan] = {}
         self._is_draining = False
-        self.running = RunningCalls()
+        self.running = RunningCalls(max_calls)
 
     def refuse_new_calls(self) -> None:
         """Answer every new call but health checks with UNAVAILABLE from now on."""
@@ -94,6 +101,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         try:
             if self._is_draining:
                 raise SHUTTING_DOWN
+            self.running.check_room()
             authorization = read_authorization(handler_call_details.invocation_metadata)
             call.principal = await self._authenticator.authenticate(authorization)
             if isinstance(call.principal, TenantContext):
@@ -115,17 +123,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         return grpc.stream_unary_rpc_method_handler(refuse)
 
     def _make_plan(self, method: str, handler: Handler) -> _Plan:
-        rule = None if is_open(method) else METHOD_TABLE[method]
+        rule = find_rule(method, is_reflection_open=self._is_reflection_open)
         behavior = _bind_parser(handler)
         # Without a rule it is a health watch or reflection, which last as long as the client likes.
+        is_open = rule is None
         is_endless = rule is None or rule.is_endless
+        # A health check is over at once, and is answered however busy the server is.
+        is_bounded = not is_open or handler.response_streaming
 
         async def serve(request: Any, context: ServicerContext) -> Any:
             call = CURRENT_CALL.get()
-            task = self.running.enter(is_endless=is_endless)
+            task = self.running.enter(is_endless=is_endless, is_open=is_open)
             recheck = self._recheck(call, task) if rule is not None and rule.is_endless else None
             code = "OK"
             try:
+                if is_bounded:
+                    self.running.check_room(is_open=is_open, entered=1)
                 return await behavior(request, context)
             except BaseException as error:  # what isn't to be answered is raised again
                 reason = self.running.reason_of(task)

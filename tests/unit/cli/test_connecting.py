@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from minirag.cli.encryption import is_local
 from minirag.cli.failures import CliFailure
 from minirag.cli.output import Output
-from minirag.cli.session import Session, is_local
+from minirag.cli.session import Session
 
 
 @pytest.mark.parametrize(
