@@ -76,3 +76,15 @@ def test_an_empty_variable_is_one_that_is_not_set(
     monkeypatch.setenv(f"MINIRAG_{name}", "")
 
     assert getattr(load_settings(), name.lower()) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [("true", "open"), ("1", "open"), ("FALSE", "off"), ("authenticated", "authenticated")],
+)
+def test_reflection_still_takes_what_it_took_before(
+    monkeypatch: pytest.MonkeyPatch, value: str, meant: str
+) -> None:
+    monkeypatch.setenv("MINIRAG_REFLECTION", value)
+
+    assert load_settings().reflection == meant

@@ -16,6 +16,11 @@ class Relay:
         self._pumps: list[asyncio.Task[None]] = []
         self.port = 0
 
+    @property
+    def connections(self) -> int:
+        """How many clients have connected so far."""
+        return len(self._writers) // 2
+
     async def connect(
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
     ) -> None:

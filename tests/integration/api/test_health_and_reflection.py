@@ -17,7 +17,14 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from minirag.api.health import NEEDS, HealthMonitor
-from tests.integration.api.conftest import RunningServer, open_channel, open_server, serve
+from tests.integration.api.conftest import (
+    Metadata,
+    RunningServer,
+    bearer,
+    open_channel,
+    open_server,
+    serve,
+)
 from tests.support.fake_services import FakeDependency, make_container
 from tests.support.refusals import refusal
 from tests.support.waiting import until
@@ -152,10 +159,11 @@ async def test_a_health_watch_that_is_left_ends(running: RunningServer) -> None:
 
 
 async def reflect(
-    channel: grpc.aio.Channel, **request: str
+    channel: grpc.aio.Channel, metadata: Metadata = (), **request: str
 ) -> reflection_pb2.ServerReflectionResponse:
     asked = reflection_pb2.ServerReflectionRequest(**request)
-    call = ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]))
+    stub = ServerReflectionStub(channel)
+    call = stub.ServerReflectionInfo(iter([asked]), metadata=metadata)
     answer: reflection_pb2.ServerReflectionResponse = await call.read()
     assert await call.read() is grpc.aio.EOF
     return answer
@@ -193,9 +201,25 @@ async def test_reflection_knows_no_foreign_symbol(running: RunningServer) -> Non
     assert answer.error_response.error_code == StatusCode.NOT_FOUND.value[0]
 
 
-async def test_reflection_can_be_switched_off() -> None:
-    async with open_server(reflection=False) as running:
+@pytest.mark.parametrize("value", ["off", "false"])
+async def test_reflection_can_be_switched_off(value: str) -> None:
+    async with open_server(reflection=value) as running:
         refused = await refusal(reflect(running.channel, list_services=""))
 
         assert (refused.code, refused.reason) == (StatusCode.UNIMPLEMENTED, "UNKNOWN_METHOD")
+        assert await check(running.channel, "") == SERVING
+
+
+async def test_reflection_can_ask_for_any_credential_that_holds() -> None:
+    async with open_server(reflection="authenticated") as running:
+        unnamed = await refusal(reflect(running.channel, list_services=""))
+        wrong = await refusal(reflect(running.channel, bearer("mrk_wrong"), list_services=""))
+        answers = [
+            await reflect(running.channel, credential, list_services="")
+            for credential in (running.as_tenant, running.as_platform)
+        ]
+
+        assert (unnamed.code, unnamed.reason) == (StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING")
+        assert (wrong.code, wrong.reason) == (StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
+        assert all(answer.list_services_response.service for answer in answers)
         assert await check(running.channel, "") == SERVING
