@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     credential_cache_seconds: float = Field(
         3.0, ge=0, le=5, description="How long a checked API key is trusted; bounds revocation."
     )
+    secret_keys: SecretStr | None = Field(
+        None,
+        description="`name:base64 of 32 bytes`, comma-separated, newest first: they seal stored secrets"
+        " and sign users' tokens.",
+    )
 
     # -- stores
     database_url: SecretStr | None = Field(

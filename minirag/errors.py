@@ -120,8 +120,15 @@ class LimitExceeded(MiniRagError):
 
     reason = "LIMIT_EXCEEDED"
 
-    def __init__(self, message: str, *, subject: str, retry_after: float | None = None) -> None:
-        super().__init__(message, retry_after=retry_after)
+    def __init__(
+        self,
+        message: str,
+        *,
+        subject: str,
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, retry_after=retry_after)
         self.subject = subject
 
 

@@ -5,16 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from minirag.domain.limits import UNLIMITED, Limits
+from minirag.domain.people import UserRole
 from minirag.domain.tenants import ALL_SCOPES, Scope
 
 
 @dataclass(frozen=True, slots=True)
 class TenantContext:
-    """The right to act for one tenant, within the scopes of one API key."""
+    """The right to act for one tenant: of an API key within its scopes, or of a user by role."""
 
     tenant_id: UUID
     key_id: UUID | None = None
     scopes: frozenset[Scope] = ALL_SCOPES
+    """Of a user, what the role comes to in scopes."""
+    user_id: UUID | None = None
+    role: UserRole | None = None
+    """Set for users only."""
+    session_id: UUID | None = None
+    collection_ids: frozenset[UUID] | None = None
+    """The only collections that may be touched; None means all."""
+    limits: Limits = UNLIMITED
+    key_limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)

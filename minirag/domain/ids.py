@@ -28,6 +28,9 @@ class IdKind(enum.StrEnum):
     MESSAGE = "msg"
     GENERATION = "gen"
     OPERATION = "op"
+    AUDIT_EVENT = "aud"
+    WEBHOOK = "whk"
+    WEBHOOK_DELIVERY = "dlv"
 
 
 def new_id() -> UUID:

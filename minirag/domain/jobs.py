@@ -21,6 +21,8 @@ class JobKind(enum.StrEnum):
     """Subject: a tenant marked DELETING."""
     UPDATE_METADATA = "UPDATE_METADATA"
     """Subject: a document whose metadata must reach its points."""
+    DELIVER_WEBHOOK = "DELIVER_WEBHOOK"
+    """Subject: a webhook delivery."""
 
 
 class JobState(enum.StrEnum):

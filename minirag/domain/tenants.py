@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from minirag.domain.limits import UNLIMITED, Limits
+
 
 class TenantState(enum.StrEnum):
     ACTIVE = "ACTIVE"
@@ -37,6 +39,9 @@ class Tenant:
     create_time: datetime
     update_time: datetime
     revision: int
+    limits: Limits = UNLIMITED
+    purge_time: datetime | None = None
+    """When the erasure begins, or began; set while DELETING."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,12 @@ class ApiKey:
     expire_time: datetime | None = None
     revoke_time: datetime | None = None
     last_use_time: datetime | None = None
+    collection_ids: frozenset[UUID] | None = None
+    """The only collections that the key may touch; None means all."""
+    limits: Limits = UNLIMITED
+    previous_digest: bytes | None = None
+    """Of the secret before the last rotation, which works until `previous_until`."""
+    previous_until: datetime | None = None
 
     def is_active(self, now: datetime) -> bool:
         """Neither revoked nor expired at `now`."""
@@ -68,3 +79,4 @@ class Credential:
     tenant_slug: str
     tenant_state: TenantState
     tenant_display_name: str
+    tenant_limits: Limits = UNLIMITED

@@ -26,6 +26,7 @@ NO_USAGE = Usage()
 class UsageKind(enum.StrEnum):
     CHAT = "CHAT"
     EMBEDDING = "EMBEDDING"
+    RERANK = "RERANK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +44,7 @@ class UsageRecord:
     generation_id: UUID | None = None
     document_id: UUID | None = None
     key_id: UUID | None = None
+    user_id: UUID | None = None
+    assistant_id: UUID | None = None
+    collection_id: UUID | None = None
+    """None for a call over several collections, or none."""

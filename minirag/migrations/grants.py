@@ -23,4 +23,18 @@ GRANTS = {
     "usage_records": {"SELECT", "INSERT"},
     "requests": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "jobs": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "users": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "sessions": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "sign_in_failures": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "tenant_totals": {"SELECT", "INSERT", "UPDATE"},
+    "budgets": {"SELECT", "INSERT", "UPDATE"},
+    "budget_reservations": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "model_prices": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "provider_credentials": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    # Only ever added to.
+    "audit_events": {"SELECT", "INSERT"},
+    "platform_audit_events": {"SELECT", "INSERT"},
+    "webhooks": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "webhook_deliveries": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "operations": {"SELECT", "INSERT", "UPDATE"},
 }

@@ -35,9 +35,10 @@ from minirag.api.interceptors.failures import (
 from minirag.api.interceptors.parsing import checked_parser, parse_each
 from minirag.api.interceptors.rechecks import end_when_refused
 from minirag.api.interceptors.running_calls import RunningCalls, Task
-from minirag.api.method_table import Rule, find_rule
+from minirag.api.method_table import Caller, Rule, find_rule
 from minirag.domain.access import Principal, TenantContext
 from minirag.domain.ids import IdKind, encode_id
+from minirag.services.auditing import CURRENT_ACTOR
 
 log = structlog.get_logger()
 
@@ -102,13 +103,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             if self._is_draining:
                 raise SHUTTING_DOWN
             self.running.check_room()
-            authorization = read_authorization(handler_call_details.invocation_metadata)
-            call.principal = await self._authenticator.authenticate(authorization)
-            if isinstance(call.principal, TenantContext):
-                bind_contextvars(tenant_id=encode_id(IdKind.TENANT, call.principal.tenant_id))
-            plan.rule.admit(call.principal)
-            if plan.rule.is_endless:
-                call.authorization = authorization
+            if plan.rule.caller is not Caller.OPEN:
+                authorization = read_authorization(handler_call_details.invocation_metadata)
+                call.principal = await self._authenticator.authenticate(authorization)
+                if isinstance(call.principal, TenantContext):
+                    bind_contextvars(tenant_id=encode_id(IdKind.TENANT, call.principal.tenant_id))
+                plan.rule.admit(call.principal)
+                if plan.rule.is_endless:
+                    call.authorization = authorization
         except Exception as error:  # whatever it is, it is answered and logged
             return self._refuse(call, describe_failure(call, error))
         return plan.handler
@@ -133,6 +135,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
 
         async def serve(request: Any, context: ServicerContext) -> Any:
             call = CURRENT_CALL.get()
+            if rule is not None and rule.is_audited:
+                CURRENT_ACTOR.set(call.actor(context.peer()))
             task = self.running.enter(is_endless=is_endless, is_open=is_open)
             recheck = self._recheck(call, task) if rule is not None and rule.is_endless else None
             code = "OK"

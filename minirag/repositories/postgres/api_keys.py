@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, Uuid, bindparam, func, insert, select, update
 
 from minirag.domain.tenants import ApiKey, Credential, Scope, TenantState
+from minirag.repositories.postgres.limit_columns import decode_limits, encode_limits
 from minirag.repositories.postgres.tables import TIME, api_keys, tenants
 from minirag.repositories.postgres.transaction import Transaction
 
@@ -32,6 +33,7 @@ _LOAD = (
         tenants.c.slug.label("tenant_slug"),
         tenants.c.state.label("tenant_state"),
         tenants.c.display_name.label("tenant_display_name"),
+        tenants.c.limits.label("tenant_limits"),
     )
     .join(tenants, tenants.c.id == api_keys.c.tenant_id)
     .where(api_keys.c.id == _KEY)
@@ -56,6 +58,10 @@ class PostgresApiKeyRepository:
                 "expire_time": key.expire_time,
                 "revoke_time": key.revoke_time,
                 "last_use_time": key.last_use_time,
+                "collection_ids": None
+                if key.collection_ids is None
+                else sorted(key.collection_ids),
+                "limits": encode_limits(key.limits),
             },
         )
 
@@ -95,6 +101,7 @@ async def load_credential(transaction: Transaction, key_id: UUID) -> Credential 
         tenant_slug=row.tenant_slug,
         tenant_state=TenantState(row.tenant_state),
         tenant_display_name=row.tenant_display_name,
+        tenant_limits=decode_limits(row.tenant_limits),
     )
 
 
@@ -109,4 +116,8 @@ def _api_key(row: Row[Any]) -> ApiKey:
         expire_time=row.expire_time,
         revoke_time=row.revoke_time,
         last_use_time=row.last_use_time,
+        collection_ids=None if row.collection_ids is None else frozenset(row.collection_ids),
+        limits=decode_limits(row.limits),
+        previous_digest=row.previous_digest,
+        previous_until=row.previous_until,
     )

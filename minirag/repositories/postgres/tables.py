@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Double,
     Integer,
@@ -47,6 +48,8 @@ tenants = Table(
     _required("create_time", TIME),
     _required("update_time", TIME),
     _required("revision", BigInteger()),
+    _required("limits", JSONB()),
+    Column("purge_time", TIME),
 )
 
 api_keys = Table(
@@ -61,6 +64,10 @@ api_keys = Table(
     Column("expire_time", TIME),
     Column("revoke_time", TIME),
     Column("last_use_time", TIME),
+    Column("collection_ids", ARRAY(Uuid())),
+    _required("limits", JSONB()),
+    Column("previous_digest", LargeBinary()),
+    Column("previous_until", TIME),
 )
 
 collections = Table(
@@ -180,6 +187,8 @@ conversations = Table(
     _required("create_time", TIME),
     _required("update_time", TIME),
     _required("revision", BigInteger()),
+    Column("key_id", Uuid()),
+    Column("user_id", Uuid()),
 )
 
 messages = Table(
@@ -231,6 +240,9 @@ usage_records = Table(
     Column("generation_id", Uuid()),
     Column("document_id", Uuid()),
     Column("key_id", Uuid()),
+    Column("user_id", Uuid()),
+    Column("assistant_id", Uuid()),
+    Column("collection_id", Uuid()),
 )
 
 requests = Table(
@@ -259,4 +271,164 @@ jobs = Table(
     Column("lease_until", TIME),
     _required("last_error", Text()),
     _required("create_time", TIME),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _required("email", Text()),
+    _required("display_name", Text()),
+    _required("role", Text()),
+    _required("state", Text()),
+    _required("password_hash", Text()),
+    _required("create_time", TIME),
+    _required("update_time", TIME),
+    Column("last_sign_in_time", TIME),
+    _required("revision", BigInteger()),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _required("user_id", Uuid()),
+    _required("refresh_digest", LargeBinary()),
+    _required("create_time", TIME),
+    _required("expire_time", TIME),
+    Column("revoke_time", TIME),
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("subject_digest", LargeBinary(), primary_key=True),
+    _required("failures", Integer()),
+    _required("last_time", TIME),
+)
+
+tenant_totals = Table(
+    "tenant_totals",
+    metadata,
+    _key("tenant_id"),
+    Column("slot", SmallInteger(), primary_key=True, autoincrement=False),
+    _required("documents", BigInteger()),
+    _required("stored_bytes", BigInteger()),
+    _required("chunks", BigInteger()),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    _key("tenant_id"),
+    _key("subject_id"),
+    Column("measure", Text(), primary_key=True),
+    Column("period", Date(), primary_key=True),
+    _required("used", Numeric()),
+    _required("reserved", Numeric()),
+)
+
+budget_reservations = Table(
+    "budget_reservations",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _key("subject_id"),
+    Column("measure", Text(), primary_key=True),
+    _required("period", Date()),
+    _required("amount", Numeric()),
+    _required("expire_time", TIME),
+)
+
+model_prices = Table(
+    "model_prices",
+    metadata,
+    _key("tenant_id"),
+    Column("model", Text(), primary_key=True),
+    _required("input_usd_per_million", Numeric()),
+    _required("output_usd_per_million", Numeric()),
+    _required("update_time", TIME),
+)
+
+provider_credentials = Table(
+    "provider_credentials",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _required("provider", Text()),
+    _required("key_hint", Text()),
+    _required("sealed", LargeBinary()),
+    _required("sealed_by", Text()),
+    _required("create_time", TIME),
+    _required("update_time", TIME),
+)
+
+
+def _audit_columns() -> list[Column[Any]]:
+    return [
+        _required("create_time", TIME),
+        _required("actor_kind", Text()),
+        Column("actor_id", Uuid()),
+        _required("method", Text()),
+        _required("resource_type", Text()),
+        _required("resource_id", Text()),
+        _required("outcome", Text()),
+        _required("peer", Text()),
+        _required("correlation_id", Text()),
+        _required("details", JSONB()),
+    ]
+
+
+audit_events = Table("audit_events", metadata, _key("tenant_id"), _key("id"), *_audit_columns())
+
+platform_audit_events = Table("platform_audit_events", metadata, _key("id"), *_audit_columns())
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _required("display_name", Text()),
+    _required("url", Text()),
+    _required("event_types", ARRAY(Text())),
+    _required("is_enabled", Boolean()),
+    _required("sealed", LargeBinary()),
+    _required("sealed_by", Text()),
+    _required("create_time", TIME),
+    _required("update_time", TIME),
+    _required("revision", BigInteger()),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _required("webhook_id", Uuid()),
+    _required("event_type", Text()),
+    _required("payload", Text()),
+    _required("state", Text()),
+    _required("attempts", Integer()),
+    _required("last_status", Integer()),
+    _required("last_error", Text()),
+    _required("create_time", TIME),
+    Column("update_time", TIME),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    _key("tenant_id"),
+    _key("id"),
+    _required("kind", Text()),
+    _required("state", Text()),
+    _required("subject_id", Uuid()),
+    _required("create_time", TIME),
+    _required("start_time", TIME),
+    Column("end_time", TIME),
+    _required("error", Text()),
+    _required("erased", JSONB()),
+    _required("remaining", JSONB()),
 )

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from minirag.domain.tenants import Tenant, TenantState
 from minirag.errors import AlreadyExists
+from minirag.repositories.postgres.limit_columns import decode_limits
 from minirag.repositories.postgres.revisions import edited_meanwhile, matches_revision
 from minirag.repositories.postgres.tables import documents, requests, tenants
 from minirag.repositories.postgres.transaction import NO_TENANT, Transaction, tenant_reach
@@ -129,4 +130,6 @@ def _tenant(row: Row[Any]) -> Tenant:
         create_time=row.create_time,
         update_time=row.update_time,
         revision=row.revision,
+        limits=decode_limits(row.limits),
+        purge_time=row.purge_time,
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from minirag.domain.tenants import Credential
 from minirag.repositories.postgres.api_keys import PostgresApiKeyRepository, load_credential
 from minirag.repositories.postgres.assistants import PostgresAssistantRepository
+from minirag.repositories.postgres.audit import PostgresAuditRepository
 from minirag.repositories.postgres.chunks import PostgresChunkRepository
 from minirag.repositories.postgres.collections import PostgresCollectionRepository
 from minirag.repositories.postgres.conversations import PostgresConversationRepository
@@ -38,6 +39,7 @@ from minirag.repositories.postgres.transaction import (
 )
 from minirag.repositories.postgres.usage import PostgresUsageRepository
 from minirag.services.ports import storage
+from minirag.services.ports.audit import AuditRepository
 
 
 class PostgresTenantUnitOfWork:
@@ -61,6 +63,7 @@ class PostgresTenantUnitOfWork:
         self.usage: storage.UsageRepository = PostgresUsageRepository(*bound)
         self.requests: storage.RequestRepository = PostgresRequestRepository(*bound)
         self.jobs: storage.JobRepository = PostgresJobRepository(*bound)
+        self.audit: AuditRepository = PostgresAuditRepository(*bound)
 
 
 class PostgresPlatformUnitOfWork:
@@ -71,6 +74,7 @@ class PostgresPlatformUnitOfWork:
             transaction, PLATFORM_ID
         )
         self.due_jobs: storage.DueJobRepository = PostgresDueJobRepository(transaction)
+        self.audit: AuditRepository = PostgresAuditRepository(transaction)
 
     async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
         return await list_orphaned(self._transaction, limit=limit)

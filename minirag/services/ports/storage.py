@@ -39,6 +39,7 @@ from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.tenants import ApiKey, Credential, Tenant, TenantState
 from minirag.domain.usage import UsageRecord
+from minirag.services.ports.audit import AuditRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +385,7 @@ class TenantUnitOfWork(Protocol):
     usage: UsageRepository
     requests: RequestRepository
     jobs: JobRepository
+    audit: AuditRepository
 
 
 class PlatformUnitOfWork(Protocol):
@@ -392,6 +394,7 @@ class PlatformUnitOfWork(Protocol):
     tenants: TenantRepository
     requests: RequestRepository
     due_jobs: DueJobRepository
+    audit: AuditRepository
 
     async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
         """(tenant_id, generation_id) of RUNNING generations whose lease has run out."""

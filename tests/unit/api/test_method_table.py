@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from minirag_sdk.v1 import chat_service_pb2, document_service_pb2, tenant_service_pb2
+from minirag_sdk.v1 import (
+    chat_service_pb2,
+    document_service_pb2,
+    operation_service_pb2,
+    tenant_service_pb2,
+    usage_service_pb2,
+    user_service_pb2,
+    webhook_service_pb2,
+)
 
 from minirag.api.chat_servicer import ChatServicer
 from minirag.api.document_servicer import DocumentServicer
@@ -21,7 +29,15 @@ SERVICERS = {
 }
 SERVICES = [
     service
-    for module in (tenant_service_pb2, document_service_pb2, chat_service_pb2)
+    for module in (
+        tenant_service_pb2,
+        user_service_pb2,
+        usage_service_pb2,
+        webhook_service_pb2,
+        operation_service_pb2,
+        document_service_pb2,
+        chat_service_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
 METHODS = {
@@ -48,9 +64,11 @@ def test_only_streams_are_endless() -> None:
         assert not rule.is_endless or METHODS[name].server_streaming
 
 
-def test_scoped_rules_have_a_scope_and_the_others_none() -> None:
+def test_rules_for_tenants_have_scope_and_role_and_the_others_none() -> None:
     for name, rule in METHOD_TABLE.items():
-        assert (rule.scope is not None) == (rule.caller in (Caller.TENANT, Caller.EITHER)), name
+        is_for_tenants = rule.caller in (Caller.TENANT, Caller.EITHER)
+        assert (rule.scope is not None) == is_for_tenants, name
+        assert (rule.least_role is not None) == (is_for_tenants or rule.caller is Caller.USER), name
 
 
 def test_only_health_and_reflection_are_open() -> None:

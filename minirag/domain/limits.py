@@ -1,0 +1,54 @@
+"""What a tenant, or one of its keys, may use at most."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Measure(enum.StrEnum):
+    """What can be limited; the name that a QuotaFailure tells."""
+
+    DOCUMENTS = "documents"
+    STORED_BYTES = "stored_bytes"
+    CHUNKS = "chunks"
+    REQUESTS_PER_MINUTE = "requests_per_minute"
+    TOKENS_PER_DAY = "tokens_per_day"
+    COST_USD_PER_MONTH = "cost_usd_per_month"
+    CONCURRENT_STREAMS = "concurrent_streams"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """None means no limit, 0 nothing at all. Days and months are UTC's.
+
+    Keys have no limits of their own on what a tenant stores: the first three are None there.
+    """
+
+    documents: int | None = None
+    stored_bytes: int | None = None
+    chunks: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    cost_usd_per_month: float | None = None
+    concurrent_streams: int | None = None
+
+
+UNLIMITED = Limits()
+KEY_MEASURES = (
+    Measure.REQUESTS_PER_MINUTE,
+    Measure.TOKENS_PER_DAY,
+    Measure.COST_USD_PER_MONTH,
+    Measure.CONCURRENT_STREAMS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUsage:
+    """How much is used of what can be limited; reservations of running calls included."""
+
+    documents: int = 0
+    stored_bytes: int = 0
+    chunks: int = 0
+    tokens_today: int = 0
+    cost_usd_this_month: float = 0.0
