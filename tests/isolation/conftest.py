@@ -1,0 +1,97 @@
+"""One deployment for the isolation tests of a module: server and worker on real stores, in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import structlog
+
+from minirag.bootstrap import Container, build_container
+from minirag.config import load_settings
+from minirag.embedded.redis import RedisServer
+from minirag.server import RagServer
+from tests.isolation.estates import Estate, found_tenant
+from tests.isolation.wire import Wire
+from tests.mock_provider import MockProvider
+from tests.support.database import Database
+from tests.support.servers import REDIS_DATABASES, open_directory
+from worker.runtime import WorkerRuntime
+
+COMPLETE = os.environ.get("ISOLATION") == "complete"
+PLATFORM_KEY = "mrp_isolation_of_tenants_as_shown_by_tests"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server, reached as a client reaches it, and the parts that it runs on."""
+
+    container: Container
+    wire: Wire
+    database: Database
+    directory: Path
+    provider: MockProvider
+    platform: str
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[None]:
+    """No access log: thousands of calls would bury what a failure says."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture(scope="module")
+async def served(
+    quiet: None, database: Database, redis_server: RedisServer, mock_provider: MockProvider
+) -> AsyncIterator[Served]:
+    with open_directory() as directory:
+        settings = load_settings(
+            _env_file=None,
+            port=0,
+            drain_delay=0,
+            shutdown_grace=5,
+            database_url=database.app_url,
+            redis_url=f"{redis_server.url}?db={REDIS_DATABASES - 1}",
+            queue_name=f"isolation-{database.name}",
+            edge_path=directory / "vectors",
+            blob_path=directory / "blobs",
+            platform_key=PLATFORM_KEY,
+            chat_model="openai/mock-chat",
+            embedding_model="openai/mock-embed",
+            model_api_base=mock_provider.url,
+            model_api_key="sk-test-provider",
+            chunk_tokens=16,
+            relay_interval=0.02,
+        )
+        (directory / "blobs").mkdir()
+        container = await build_container(settings)
+        runtime = WorkerRuntime(container)
+        container.bell.connect(runtime.wake)
+        server = RagServer(container)
+        port = await server.start()
+        runtime.start()
+        wire = Wire(f"127.0.0.1:{port}")
+        try:
+            yield Served(
+                container, wire, database, directory, mock_provider, f"Bearer {PLATFORM_KEY}"
+            )
+        finally:
+            await wire.close()
+            await server.stop()
+            await runtime.stop()
+            await container.close()
+
+
+@pytest.fixture(scope="module")
+async def estates(served: Served) -> tuple[Estate, Estate]:
+    """Ours, and the one whose canary must be met nowhere."""
+    ours = await found_tenant(served.wire, served.platform, "amber")
+    theirs = await found_tenant(served.wire, served.platform, "cobalt")
+    return ours, theirs

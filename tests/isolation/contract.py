@@ -1,0 +1,95 @@
+"""Every RPC of the contract, and the fields of its request that bear an id: read from the descriptors."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import minirag_sdk.v1
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from minirag.api.method_table import METHOD_TABLE, PACKAGE, Rule
+
+OTHERS_PACKAGE = "google.protobuf."
+
+
+@dataclass(frozen=True)
+class Rpc:
+    """One method of one service; `name` is as in `DocumentService/GetDocument`."""
+
+    name: str
+    method: MethodDescriptor
+
+    @property
+    def path(self) -> str:
+        return f"/{PACKAGE}.{self.name}"
+
+    @property
+    def rule(self) -> Rule:
+        return METHOD_TABLE[self.path]
+
+    @property
+    def request_class(self) -> type[Message]:
+        return GetMessageClass(self.method.input_type)
+
+    @property
+    def response_class(self) -> type[Message]:
+        return GetMessageClass(self.method.output_type)
+
+    @property
+    def id_fields(self) -> list[str]:
+        """Paths of the request's id-bearing fields, as in `document.id`."""
+        return sorted(_walk(self.method.input_type, "", ()))
+
+
+def bears_an_id(field: FieldDescriptor) -> bool:
+    """True for a text that stands for something stored: ids, etags, and tokens of any kind."""
+    name = field.name
+    return field.type == FieldDescriptor.TYPE_STRING and (
+        name in ("id", "etag") or name.endswith(("_id", "_ids", "_token"))
+    )
+
+
+def _walk(message: Descriptor, prefix: str, above: tuple[Descriptor, ...]) -> Iterator[str]:
+    for field in message.fields:
+        path = prefix + field.name
+        inner = field.message_type
+        if inner is None:
+            if bears_an_id(field):
+                yield path
+        elif inner not in above and not inner.full_name.startswith(OTHERS_PACKAGE):
+            yield from _walk(inner, f"{path}.", (*above, message))
+
+
+def _load() -> Iterator[Rpc]:
+    for module in pkgutil.iter_modules(minirag_sdk.v1.__path__):
+        if not module.name.endswith("_pb2"):
+            continue
+        loaded = importlib.import_module(f"minirag_sdk.v1.{module.name}")
+        for service in loaded.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                yield Rpc(f"{service.name}/{method.name}", method)
+
+
+RPCS: dict[str, Rpc] = {rpc.name: rpc for rpc in _load()}
+"""By name, in the contract's order."""
+RPC_OF_REQUEST: dict[str, Rpc] = {rpc.method.input_type.full_name: rpc for rpc in RPCS.values()}
+"""The RPC that takes a message type: each has its own."""
+
+
+def put(request: Message, path: str, value: str) -> None:
+    """Set the field at `path`; a repeated one then holds `value` alone."""
+    *outer, name = path.split(".")
+    target: Any = request
+    for step in outer:
+        target = getattr(target, step)
+    if target.DESCRIPTOR.fields_by_name[name].is_repeated:
+        target.ClearField(name)
+        getattr(target, name).append(value)
+    else:
+        setattr(target, name, value)

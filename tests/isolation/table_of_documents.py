@@ -1,0 +1,130 @@
+"""The isolation table's entries of DocumentService."""
+
+from __future__ import annotations
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from grpc import StatusCode
+from minirag_sdk.v1 import document_service_pb2 as pb
+
+from tests.isolation.entries import Entry, Etag, Free, Names, PageToken, RequestId, Unread
+
+NAME = FieldMask(paths=["display_name"])
+EXTERNAL_ID = Free(
+    "a name of the client's own for a document; the same one may stand in any tenant",
+    lambda theirs: theirs.texts["external_id"],
+)
+
+ENTRIES = {
+    "DocumentService/CreateCollection": Entry(
+        lambda e: pb.CreateCollectionRequest(display_name=e.name("Made")),
+        {"request_id": RequestId()},
+    ),
+    "DocumentService/GetCollection": Entry(
+        lambda e: pb.GetCollectionRequest(collection_id=e.ids["collection"]),
+        {"collection_id": Names("collection")},
+    ),
+    "DocumentService/ListCollections": Entry(
+        lambda e: pb.ListCollectionsRequest(page_size=1), {"page_token": PageToken()}
+    ),
+    "DocumentService/UpdateCollection": Entry(
+        lambda e: pb.UpdateCollectionRequest(
+            collection=pb.Collection(id=e.ids["collection"], display_name=e.name("Renamed")),
+            update_mask=NAME,
+        ),
+        {
+            "collection.id": Names("collection"),
+            "collection.etag": Etag("collection.id", "collection"),
+            "request_id": RequestId(),
+        },
+    ),
+    "DocumentService/DeleteCollection": Entry(
+        lambda e: pb.DeleteCollectionRequest(collection_id=e.ids["collection"]),
+        {
+            "collection_id": Names("collection"),
+            "etag": Etag("collection_id", "collection"),
+            "request_id": RequestId(),
+        },
+        uses={"collection_id": "collection"},
+    ),
+    "DocumentService/CreateDocument": Entry(
+        lambda e: pb.CreateDocumentRequest(collection_id=e.ids["scratch"], text="made"),
+        {
+            "collection_id": Names("collection"),
+            "external_id": EXTERNAL_ID,
+            "request_id": RequestId(),
+        },
+        uses={"collection_id": "collection"},
+    ),
+    "DocumentService/UploadDocument": Entry(
+        lambda e: pb.UploadDocumentRequest(
+            header=pb.UploadDocumentHeader(collection_id=e.ids["scratch"])
+        ),
+        {
+            "header.collection_id": Names("collection"),
+            "header.external_id": EXTERNAL_ID,
+            "header.request_id": RequestId(),
+        },
+        uses={"header.collection_id": "collection"},
+        rest=(pb.UploadDocumentRequest(data=b"uploaded"),),
+    ),
+    "DocumentService/GetDocument": Entry(
+        lambda e: pb.GetDocumentRequest(document_id=e.ids["document"]),
+        {"document_id": Names("document")},
+    ),
+    "DocumentService/GetDocumentText": Entry(
+        lambda e: pb.GetDocumentTextRequest(document_id=e.ids["document"]),
+        {"document_id": Names("document"), "version_id": Names("version")},
+    ),
+    "DocumentService/ListDocuments": Entry(
+        lambda e: pb.ListDocumentsRequest(collection_id=e.ids["collection"], page_size=1),
+        {
+            "collection_id": Names("collection"),
+            "external_id": EXTERNAL_ID,
+            "page_token": PageToken(),
+        },
+    ),
+    "DocumentService/UpdateDocument": Entry(
+        lambda e: pb.UpdateDocumentRequest(
+            document=pb.Document(id=e.ids["document"], display_name=e.name("Renamed")),
+            update_mask=NAME,
+        ),
+        {
+            "document.id": Names("document"),
+            "document.etag": Etag("document.id", "document"),
+            "document.collection_id": Unread("collection"),
+            "document.external_id": EXTERNAL_ID,
+            "document.version_id": Unread("version"),
+            "document.published_version_id": Unread("version"),
+            "request_id": RequestId(),
+        },
+    ),
+    "DocumentService/DeleteDocument": Entry(
+        lambda e: pb.DeleteDocumentRequest(document_id=e.ids["document"]),
+        {
+            "document_id": Names("document"),
+            "etag": Etag("document_id", "document"),
+            "request_id": RequestId(),
+        },
+        uses={"document_id": "document"},
+    ),
+    "DocumentService/WatchDocuments": Entry(
+        lambda e: pb.WatchDocumentsRequest(
+            document_ids=[e.ids["document"]], collection_id=e.ids["collection"], until_final=True
+        ),
+        {
+            "collection_id": Names("collection"),
+            # What isn't there yields no event: others of the list may be. What can't be an id is told.
+            "document_ids": Names(
+                "document", absent=StatusCode.OK, malformed=StatusCode.NOT_FOUND
+            ),
+        },
+    ),
+    "DocumentService/ListChunks": Entry(
+        lambda e: pb.ListChunksRequest(document_id=e.ids["document"], page_size=1),
+        {"document_id": Names("document"), "page_token": PageToken()},
+    ),
+    "DocumentService/Search": Entry(
+        lambda e: pb.SearchRequest(query="Which word opens the vault of the castle?"),
+        {"collection_ids": Names("collection")},
+    ),
+}

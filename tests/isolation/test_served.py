@@ -1,0 +1,172 @@
+"""What a running server answers to whom: the isolation matrix, and how long the answers take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from uuid import uuid4
+
+from grpc import StatusCode
+from minirag_sdk.v1 import document_service_pb2 as document
+
+from minirag.api.method_table import METHOD_TABLE
+from minirag.domain.ids import IdKind
+from tests.isolation.callers import gather_callers
+from tests.isolation.cells import Cell, Planner, count_used_elsewhere, fill
+from tests.isolation.conftest import COMPLETE, Served
+from tests.isolation.contract import RPCS
+from tests.isolation.entries import Entry, Etag, Names, Unread
+from tests.isolation.estates import Estate
+from tests.isolation.table import TABLE
+from tests.isolation.tally import TALLY
+from tests.isolation.timing import TOLERANCE, Call, compare_medians, differ
+from tests.isolation.wire import Outcome
+from tests.isolation.witness import Canaries, read_blobs, read_points, read_rows
+from tests.support.rows import raw
+
+AT_ONCE = 8
+TIMED_ROUNDS = 200 if COMPLETE else 25
+
+
+def served_table() -> dict[str, Entry]:
+    return {name: entry for name, entry in TABLE.items() if RPCS[name].path in METHOD_TABLE}
+
+
+async def settle(estates: tuple[Estate, Estate]) -> None:
+    kinds = {"assistant", "conversation", "api_key"}
+    for entry in served_table().values():
+        kinds |= set(entry.uses.values())
+        kinds |= {f.kind for f in entry.fields.values() if isinstance(f, Names | Etag | Unread)}
+    for estate in estates:
+        await estate.settle(kinds)
+
+
+async def plan(ours: Estate, theirs: Estate) -> list[Cell]:
+    callers = await gather_callers(ours)
+    planner = Planner(ours, theirs)
+    cells: list[Cell] = []
+    for name, entry in served_table().items():
+        cells += await planner.plan(RPCS[name], entry, callers, complete=COMPLETE)
+    return cells
+
+
+async def use_request_ids(theirs: Estate, count: int) -> list[str]:
+    """Ids under which the other tenant has had an outcome kept."""
+    ids = [str(uuid4()) for _ in range(count)]
+    for each in ids:
+        request = document.UpdateCollectionRequest(
+            collection=document.Collection(id=theirs.ids["collection"], description="the same"),
+            request_id=each,
+        )
+        request.update_mask.paths.append("description")
+        await theirs.send(request)
+    return ids
+
+
+async def test_no_call_tells_or_changes_anything_of_another_tenant(
+    served: Served, estates: tuple[Estate, Estate]
+) -> None:
+    ours, theirs = estates
+    await settle(estates)
+    cells = await plan(ours, theirs)
+    request_ids = await use_request_ids(theirs, count_used_elsewhere(cells))
+    await served.container.background.close()
+    foreign = await witness(served, theirs)
+    canaries = Canaries([theirs.canary], foreign["ids"])
+    outcomes: dict[str, list[tuple[Cell, Outcome]]] = defaultdict(list)
+    leaks: list[str] = []
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def play(name: str, of_rpc: list[Cell]) -> None:
+        async with turn:
+            for cell in of_rpc:
+                parts = await fill(cell, TABLE[name], ours, request_ids)
+                outcome = await served.wire.attempt(cell.rpc, parts, cell.caller.authorization)
+                if outcome.code is not cell.code or (cell.reason and outcome.reason != cell.reason):
+                    leaks.append(f"{cell.name}: {outcome}, must be {cell.code} {cell.reason}")
+                if not cell.caller.is_platform:
+                    sent = [value for value in cell.values.values() if value]
+                    if shown := canaries.found_in(outcome, sent):
+                        leaks.append(f"{cell.name}: shows {shown}")
+                if cell.group:
+                    group = f"{name} {cell.field} {cell.group} {cell.caller.name}"
+                    outcomes[group].append((cell, outcome))
+
+    by_rpc: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_rpc[cell.rpc.name].append(cell)
+    await asyncio.gather(*(play(name, of_rpc) for name, of_rpc in by_rpc.items()))
+    for answers in outcomes.values():
+        first_cell, first = neutral(*answers[0])
+        for each in answers[1:]:
+            cell, outcome = neutral(*each)
+            if outcome != first:
+                leaks.append(f"{cell.name}: {outcome}, but {first_cell.variant}: {first}")
+
+    TALLY.cells += len(cells)
+    TALLY.leaks += len(leaks)
+    assert not leaks, f"{len(leaks)} of {len(cells)} cells:\n" + "\n".join(leaks)
+    assert await witness(served, theirs) == foreign
+    assert len(foreign["chunks"]) >= 2
+    assert foreign["points"]
+    assert foreign["blobs"]
+
+
+def neutral(cell: Cell, outcome: Outcome) -> tuple[Cell, Outcome]:
+    for value in cell.values.values():
+        outcome = outcome.without(value)
+    return cell, outcome
+
+
+async def witness(served: Served, theirs: Estate) -> dict[str, list[str]]:
+    tenant_id = raw(IdKind.TENANT, theirs.tenant_id)
+    found = dict(await read_rows(served.database.owner_url, tenant_id))
+    found["points"] = read_points(served.container.vectors, tenant_id)
+    found["blobs"] = read_blobs(served.directory / "blobs", tenant_id)
+    return found
+
+
+async def test_foreign_and_missing_ids_take_the_same_time(
+    served: Served, estates: tuple[Estate, Estate]
+) -> None:
+    ours, theirs = estates
+    await settle(estates)
+    await served.container.background.close()
+    planner = Planner(ours, theirs)
+    callers = (await gather_callers(ours))[:1]
+    apart: dict[str, tuple[float, float]] = {}
+    compared = 0
+    for name, entry in served_table().items():
+        cells = await planner.plan(RPCS[name], entry, callers, complete=True)
+        for path, wanted in entry.fields.items():
+            if not isinstance(wanted, Names) or not (COMPLETE or name.partition("/")[2][:3] == "Get"):
+                continue
+            by_variant = {cell.variant: cell for cell in cells if cell.field == path}
+            if by_variant["foreign"].group == "refused":
+                continue
+            calls = [
+                await prepare(served, by_variant[variant], entry, ours)
+                for variant in ("foreign", "missing")
+            ]
+            medians = await compare_medians(*calls, rounds=TIMED_ROUNDS)
+            if differ(medians):  # once more, longer: something else may have had the processor
+                medians = await compare_medians(*calls, rounds=3 * TIMED_ROUNDS)
+            compared += 1
+            if differ(medians):
+                apart[f"{name} {path}"] = medians
+
+    assert compared >= 4
+    TALLY.notes.append(
+        f"{compared} fields timed, {TIMED_ROUNDS} rounds: medians of foreign and missing within"
+        f" {TOLERANCE:.0%}"
+    )
+    assert apart == {}
+
+
+async def prepare(served: Served, cell: Cell, entry: Entry, ours: Estate) -> Call:
+    parts = await fill(cell, entry, ours, [])
+
+    async def call() -> None:
+        await served.wire.attempt(cell.rpc, parts, cell.caller.authorization)
+
+    return call
