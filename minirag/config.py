@@ -70,7 +70,11 @@ class Settings(BaseSettings):
         description="How long a connection may take new calls; running ones go on. 0 is for ever.",
     )
     max_concurrent_streams: int = Field(
-        1000, ge=1, le=100_000, description="HTTP/2 streams per connection."
+        256,
+        ge=1,
+        le=100_000,
+        description="Calls at once on one connection; more wait in the client. Bounds what resetting"
+        " them rapidly costs the others.",
     )
     max_concurrent_calls: int = Field(
         2000,

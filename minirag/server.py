@@ -41,6 +41,8 @@ log = structlog.get_logger()
 MAX_METADATA_BYTES = 16 * 1024
 HANDSHAKE_SECONDS = 10.0
 """How long a new connection may take for TLS and the first frames of HTTP/2."""
+MAX_WAITING_CALLS = 5000
+"""Calls that gRPC has received and not yet handed on, some 10 KB each."""
 IDLE_CONNECTION_SECONDS = 1800.0
 """After this long without a call a connection is closed; clients open another when they need it."""
 UPLOAD_SECONDS = 600.0
@@ -272,6 +274,10 @@ def server_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        # Calls that were reset at once wait here as others do. Over these gRPC ends any call, whoever's,
+        # as CANCELLED, which no client retries: better that they wait.
+        ("grpc.server.max_pending_requests", MAX_WAITING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_WAITING_CALLS),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         # By default a second server binds the same port without a word and takes half the calls.
         ("grpc.so_reuseport", 0),
