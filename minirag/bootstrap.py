@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from minirag.adapters.blobs import ObstoreBlobStore
 from minirag.adapters.chunking import StructuredChunker
 from minirag.adapters.job_queue import RqJobQueue
+from minirag.adapters.keyring import EnvelopeKeyring, parse_keys
 from minirag.adapters.lexical import Bm25Encoder
 from minirag.adapters.models.extractive import ExtractiveChatModels
 from minirag.adapters.models.litellm_chat import LiteLlmChatModels
@@ -44,6 +45,7 @@ from minirag.services.jobs import JobRunner
 from minirag.services.metering import UsageMeter
 from minirag.services.ports.files import BlobStore
 from minirag.services.ports.models import ChatModels
+from minirag.services.ports.secrets import Keyring
 from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.ports.work import JobQueue
@@ -82,6 +84,7 @@ class _Adapters:
     embeddings: LiteLlmEmbeddingModels
     chat_models: ChatModels
     job_queue: JobQueue | None
+    keyring: Keyring
 
 
 class Container:
@@ -97,6 +100,7 @@ class Container:
         uow = self.uow_factory = adapters.uow
         self.vectors = adapters.vectors
         self.blobs = adapters.blobs
+        self.keyring = adapters.keyring
         spaces = EmbeddingSpaces(
             uow, adapters.vectors, adapters.embeddings, timeout=settings.embedding_timeout
         )
@@ -223,6 +227,7 @@ async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapte
         raise SettingsError(
             "MINIRAG_DATABASE_URL: set it to the postgresql:// URL of the application's role"
         )
+    keyring = open_keyring(settings)
     try:
         uow = PostgresUnitOfWorkFactory(database_url, settings.database_pool_size)
     except ValueError as error:
@@ -264,7 +269,16 @@ async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapte
             ),
         ),
         job_queue=job_queue,
+        keyring=keyring,
     )
+
+
+def open_keyring(settings: Settings) -> EnvelopeKeyring:
+    """The ring of the settings, empty when they name no key. Raises `SettingsError`, which tells none."""
+    try:
+        return EnvelopeKeyring(parse_keys(_secret(settings.secret_keys) or ""))
+    except ValueError as error:
+        raise SettingsError(f"MINIRAG_SECRET_KEYS: {error}") from None
 
 
 async def _open_vectors(settings: Settings) -> VectorStore:

@@ -27,15 +27,18 @@ WRAPPED_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
 VERSION = b"\x01"
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+# What HKDF is told a key is for: no purpose of `derive` can name the one that wraps data keys.
+_ENVELOPE = b"minirag envelope"
+_DERIVED = b"minirag derived "
 
 
 def parse_keys(text: str) -> dict[str, bytes]:
     """Return the keys of `name:base64,name:base64`, in that order, the newest first.
 
-    Raises `ValueError`, which tells no key.
+    Lines separate as commas do. Raises `ValueError`, which tells no key.
     """
     keys: dict[str, bytes] = {}
-    for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
+    for number, entry in enumerate(re.findall(r"[^\s,]+", text), start=1):
         name, colon, encoded = entry.partition(":")
         if not colon or _NAME.fullmatch(name) is None:
             raise ValueError(f"entry {number} must read name:base64, the name of A-Z a-z 0-9 _ . -")
@@ -50,8 +53,17 @@ def parse_keys(text: str) -> dict[str, bytes]:
             )
         if name in keys:
             raise ValueError(f"the name {name} stands there twice")
+        if key in keys.values():
+            raise ValueError(f"the key {name} stands there under another name, too")
         keys[name] = key
     return keys
+
+
+def generate_entry(name: str) -> str:
+    """A new random key as `parse_keys` reads it. Raises `ValueError` for a name that can't be one."""
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("a name is 1 to 32 of A-Z a-z 0-9 _ . -")
+    return f"{name}:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}"
 
 
 class EnvelopeKeyring:
@@ -67,23 +79,27 @@ class EnvelopeKeyring:
     def seal(self, secret: bytes, *, bound_to: bytes) -> Sealed:
         name = self.newest
         data_key = os.urandom(KEY_BYTES)
-        wrapped = _encrypt(self._key("envelope", name), data_key, bound_to)
+        wrapped = _encrypt(self._key(_ENVELOPE, name), data_key, bound_to)
         return Sealed(VERSION + wrapped + _encrypt(data_key, secret, bound_to), name)
 
     def open(self, sealed: Sealed, *, bound_to: bytes) -> bytes:
         if sealed.by not in self._present():
-            raise MiniRagError(f"a secret was sealed by the key {sealed.by!r}, which is gone")
+            raise FailedPrecondition(
+                f"a stored secret was sealed by the key {sealed.by!r}, which this server doesn't have: have"
+                " its operator put that key back into MINIRAG_SECRET_KEYS, or store the secret anew",
+                reason="NOT_CONFIGURED",
+            )
         version, wrapped = sealed.data[:1], sealed.data[1 : 1 + WRAPPED_BYTES]
         try:
             if version != VERSION:
                 raise InvalidTag
-            data_key = _decrypt(self._key("envelope", sealed.by), wrapped, bound_to)
+            data_key = _decrypt(self._key(_ENVELOPE, sealed.by), wrapped, bound_to)
             return _decrypt(data_key, sealed.data[1 + WRAPPED_BYTES :], bound_to)
         except (InvalidTag, ValueError):
-            raise MiniRagError("a sealed secret can't be opened: it was changed or moved") from None
+            raise MiniRagError("a stored secret can't be opened: it was changed or moved") from None
 
     def derive(self, purpose: str) -> dict[str, bytes]:
-        return {name: self._key(purpose, name) for name in self._present()}
+        return {name: self._key(_DERIVED + purpose.encode(), name) for name in self._present()}
 
     def _present(self) -> dict[str, bytes]:
         if not self._keys:
@@ -93,8 +109,7 @@ class EnvelopeKeyring:
             )
         return self._keys
 
-    def _key(self, purpose: str, name: str) -> bytes:
-        info = b"minirag " + purpose.encode()
+    def _key(self, info: bytes, name: str) -> bytes:
         return HKDF(SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._keys[name])
 
 

@@ -55,6 +55,10 @@ class DataDirectory:
         return self.path / "platform.key"
 
     @property
+    def secret_keys(self) -> Path:
+        return self.path / "secret.keys"
+
+    @property
     def lock_file(self) -> Path:
         return self.path / "lock"
 

@@ -16,6 +16,7 @@ from minirag.embedded.layout import DataDirectory
 from minirag.embedded.platform_key import load_or_create_platform_key
 from minirag.embedded.postgres import PostgresServer
 from minirag.embedded.redis import RedisServer
+from minirag.embedded.secret_keys import load_or_create_secret_keys
 from minirag.embedded.supervisor import Supervisor
 from minirag.errors import MiniRagError
 from minirag.logs import configure_logging
@@ -79,6 +80,7 @@ def _run_locked(
     directory: DataDirectory, on_ready: Callable[[ReadyNode], None], overrides: dict[str, object]
 ) -> int:
     platform_key, is_new = load_or_create_platform_key(directory.platform_key)
+    secret_keys = load_or_create_secret_keys(directory.secret_keys)
     sockets = directory.socket_directory()
     postgres = PostgresServer(directory.postgres, socket_directory=sockets)
     redis = RedisServer(directory.redis, sockets / "redis.sock")
@@ -95,6 +97,7 @@ def _run_locked(
             edge_path=directory.vectors,
             blob_path=directory.blobs,
             platform_key=platform_key,
+            secret_keys=secret_keys,
         )
         _serve(settings, directory, on_ready, platform_key if is_new else None)
     finally:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from pathlib import Path
 
 from minirag.embedded.errors import EmbeddedError
+from minirag.embedded.private_files import write_private_file
 
 PREFIX = "mrp_"
 _SHAPE = re.compile(r"mrp_[A-Za-z0-9_-]{43}")
@@ -32,12 +32,5 @@ def load_or_create_platform_key(path: Path) -> tuple[str, bool]:
 
 def _create(path: Path) -> str:
     key = PREFIX + secrets.token_urlsafe(32)
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(descriptor)
-    partial.replace(path)
+    write_private_file(path, key + "\n")
     return key

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from minirag.adapters.keyring import generate_entry
 from minirag.bootstrap import Bell, build_container
 from minirag.config import Settings, SettingsError, load_settings
 from minirag.errors import FailedPrecondition
@@ -52,6 +53,27 @@ async def test_a_directory_that_cannot_be_used_is_named(database: Database, tmp_
             await build_container(
                 settings_for(database, tmp_path, **{name: tmp_path / "file" / "below"})
             )
+
+
+async def test_malformed_secret_keys_are_told_in_one_line_without_the_key(
+    database: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=r"^MINIRAG_SECRET_KEYS: the key first must") as caught:
+        await build_container(settings_for(database, tmp_path, secret_keys="first:4f7c1d"))
+
+    assert "4f7c1d" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_the_ring_of_the_settings_seals(database: Database, tmp_path: Path) -> None:
+    keys = f"{generate_entry('new')},{generate_entry('old')}"
+    container = await build_container(settings_for(database, tmp_path, secret_keys=keys))
+
+    sealed = container.keyring.seal(b"secret", bound_to=b"here")
+
+    assert sealed.by == "new"
+    assert container.keyring.open(sealed, bound_to=b"here") == b"secret"
+    await container.close()
 
 
 async def test_vectors_in_use_by_another_process_are_refused(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from minirag.adapters.keyring import generate_entry
 from minirag.embedded.postgres import PostgresServer
 from minirag.embedded.redis import RedisServer
 from tests.support.programs import MINIRAG, Program, run_minirag
@@ -34,6 +35,7 @@ class Deployment:
         self.postgres = PostgresServer(directory / "postgres", durable=False)
         self.redis = RedisServer(directory / "redis", directory / "run" / "redis.sock")
         self.platform_key = f"mrp_{secrets.token_urlsafe(32)}"
+        self.secret_keys = generate_entry("first")
         self._settings = settings
         self._qdrant_port = 0
         self._vectors: Program | None = None
@@ -49,6 +51,7 @@ class Deployment:
             "MINIRAG_QDRANT_URL": f"http://127.0.0.1:{self._qdrant_port}",
             "MINIRAG_BLOB_PATH": str(self.directory / "blobs"),
             "MINIRAG_PLATFORM_KEY": self.platform_key,
+            "MINIRAG_SECRET_KEYS": self.secret_keys,
             "MINIRAG_QUEUE_NAME": QUEUE,
             "TMPDIR": str(self.directory),  # where a worker keeps its pulse
             **self._settings,

@@ -28,8 +28,8 @@ class Keyring(Protocol):
         """Encrypt; `bound_to` (tenant, kind of record, its id) must be given again to open it."""
 
     def open(self, sealed: Sealed, *, bound_to: bytes) -> bytes:
-        """Raises `MiniRagError` when the bytes were changed, belong to another record, or were sealed
-        by a key that the ring no longer holds."""
+        """Raises `MiniRagError` when the bytes were changed or belong to another record, and
+        `FailedPrecondition` when they were sealed by a key that the ring no longer holds."""
 
     def derive(self, purpose: str) -> dict[str, bytes]:
         """A 32-byte key for `purpose` from each key of the ring, by name, the newest first."""

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from minirag.adapters.keyring import parse_keys
 from minirag.embedded import account, available, binaries, layout
 from minirag.embedded.available import check_machine
 from minirag.embedded.errors import AlreadyRunning, EmbeddedError
 from minirag.embedded.layout import DataDirectory, default_data_directory
 from minirag.embedded.platform_key import load_or_create_platform_key
+from minirag.embedded.secret_keys import load_or_create_secret_keys
 
 
 def test_default_place_follows_the_xdg_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +105,31 @@ def test_damaged_platform_key_is_never_replaced_silently(directory: Path, conten
         load_or_create_platform_key(path)
 
     assert path.read_text() == content
+
+
+def test_secret_keys_are_made_once_and_private(directory: Path) -> None:
+    path = directory / "secret.keys"
+
+    text = load_or_create_secret_keys(path)
+
+    assert len(parse_keys(text)) == 1
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    assert load_or_create_secret_keys(path) == text
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", ["", "\n", "first:c2VjcmV0", "c2VjcmV0"])
+def test_damaged_secret_keys_are_never_replaced_silently(directory: Path, content: str) -> None:
+    """What the lost keys sealed could never be read again."""
+    path = directory / "secret.keys"
+    path.write_text(content)
+
+    with pytest.raises(EmbeddedError, match=str(path)) as caught:
+        load_or_create_secret_keys(path)
+
+    assert path.read_text() == content
+    assert "c2VjcmV0" not in str(caught.value)
 
 
 def test_a_machine_that_can_run_it_passes_every_check(directory: Path) -> None:
