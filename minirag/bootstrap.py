@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from minirag.adapters.models.extractive import ExtractiveChatModels
 from minirag.adapters.models.litellm_chat import LiteLlmChatModels
 from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
 from minirag.adapters.models.litellm_loading import warm_up
+from minirag.adapters.models.price_table import LiteLlmPriceTable
 from minirag.adapters.models.routing import RoutedChatModels
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.config import Settings, SettingsError
@@ -43,14 +45,19 @@ from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
 from minirag.services.metering import UsageMeter
+from minirag.services.offboarding import OffboardingService
+from minirag.services.operations import OperationService
 from minirag.services.ports.files import BlobStore
 from minirag.services.ports.models import ChatModels
 from minirag.services.ports.secrets import Keyring
 from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.ports.usage import PriceTable
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.ports.work import JobQueue
+from minirag.services.pricing import Pricing
 from minirag.services.retrieval import Retriever
 from minirag.services.spaces import EmbeddingSpaces
+from minirag.services.tenant_erasure import TenantErasure
 from minirag.services.tenants import TenantService
 from minirag.services.watching import DocumentWatcher
 
@@ -83,7 +90,8 @@ class _Adapters:
     encoder: Bm25Encoder
     embeddings: LiteLlmEmbeddingModels
     chat_models: ChatModels
-    job_queue: JobQueue | None
+    price_table: PriceTable
+    job_queue: RqJobQueue | None
     keyring: Keyring
 
 
@@ -104,6 +112,7 @@ class Container:
         spaces = EmbeddingSpaces(
             uow, adapters.vectors, adapters.embeddings, timeout=settings.embedding_timeout
         )
+        self.pricing = Pricing(adapters.price_table)
         meter = UsageMeter(uow, self.background)
         self.ledger = GenerationLedger(uow, self.background)
         self.authenticator = Authenticator(
@@ -112,7 +121,11 @@ class Container:
             platform_key=_secret(settings.platform_key),
             trust_seconds=settings.credential_cache_seconds,
         )
-        self.tenants = TenantService(uow, self.bell)
+        self.tenants = TenantService(uow)
+        self.offboarding = OffboardingService(
+            uow, self.bell, grace=timedelta(days=settings.tenant_grace_days)
+        )
+        self.operations = OperationService(uow)
         self.api_keys = ApiKeyService(uow)
         self.collections = CollectionService(
             uow, self.bell, embedding_model=settings.embedding_model
@@ -157,6 +170,9 @@ class Container:
             embedding_timeout=settings.embedding_timeout,
         )
         erasure = Erasure(uow, adapters.blobs, adapters.vectors, spaces)
+        tenant_erasure = TenantErasure(
+            uow, adapters.blobs, adapters.vectors, spaces, adapters.job_queue
+        )
         self.job_runner = JobRunner(
             uow,
             {
@@ -164,7 +180,7 @@ class Container:
                 JobKind.ERASE_VERSION: erasure.erase_version,
                 JobKind.ERASE_DOCUMENT: erasure.erase_document,
                 JobKind.ERASE_COLLECTION: erasure.erase_collection,
-                JobKind.ERASE_TENANT: erasure.erase_tenant,
+                JobKind.ERASE_TENANT: tenant_erasure.erase_tenant,
                 JobKind.UPDATE_METADATA: erasure.update_metadata,
             },
             {JobKind.INGEST_VERSION: ingestion.give_up},

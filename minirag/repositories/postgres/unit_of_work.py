@@ -22,6 +22,11 @@ from minirag.repositories.postgres.generations import (
 )
 from minirag.repositories.postgres.jobs import PostgresJobRepository
 from minirag.repositories.postgres.messages import PostgresMessageRepository
+from minirag.repositories.postgres.model_prices import PostgresModelPriceRepository
+from minirag.repositories.postgres.operations import (
+    PostgresHoldingsRepository,
+    PostgresOperationRepository,
+)
 from minirag.repositories.postgres.requests import (
     PLATFORM_ID,
     PostgresRequestRepository,
@@ -40,6 +45,8 @@ from minirag.repositories.postgres.transaction import (
 from minirag.repositories.postgres.usage import PostgresUsageRepository
 from minirag.services.ports import storage
 from minirag.services.ports.audit import AuditRepository
+from minirag.services.ports.operations import HoldingsRepository, OperationRepository
+from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 
 
 class PostgresTenantUnitOfWork:
@@ -60,10 +67,13 @@ class PostgresTenantUnitOfWork:
         self.conversations: storage.ConversationRepository = PostgresConversationRepository(*bound)
         self.messages: storage.MessageRepository = PostgresMessageRepository(*bound)
         self.generations: storage.GenerationRepository = PostgresGenerationRepository(*bound)
-        self.usage: storage.UsageRepository = PostgresUsageRepository(*bound)
+        self.usage: UsageRepository = PostgresUsageRepository(*bound)
+        self.model_prices: ModelPriceRepository = PostgresModelPriceRepository(*bound)
         self.requests: storage.RequestRepository = PostgresRequestRepository(*bound)
         self.jobs: storage.JobRepository = PostgresJobRepository(*bound)
         self.audit: AuditRepository = PostgresAuditRepository(*bound)
+        self.operations: OperationRepository = PostgresOperationRepository(*bound)
+        self.holdings: HoldingsRepository = PostgresHoldingsRepository(*bound)
 
 
 class PostgresPlatformUnitOfWork:
@@ -75,6 +85,7 @@ class PostgresPlatformUnitOfWork:
         )
         self.due_jobs: storage.DueJobRepository = PostgresDueJobRepository(transaction)
         self.audit: AuditRepository = PostgresAuditRepository(transaction)
+        self.operations: OperationRepository = PostgresOperationRepository(transaction)
 
     async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
         return await list_orphaned(self._transaction, limit=limit)

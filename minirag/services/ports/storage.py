@@ -38,8 +38,9 @@ from minirag.domain.documents import (
 from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.tenants import ApiKey, Credential, Tenant, TenantState
-from minirag.domain.usage import UsageRecord
 from minirag.services.ports.audit import AuditRepository
+from minirag.services.ports.operations import HoldingsRepository, OperationRepository
+from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,24 @@ class TenantRepository(Protocol):
         state: TenantState | None = None,
         if_revision: int | None = None,
     ) -> Tenant | None:
-        """Return the changed tenant, or None if there is none or it is DELETING, which never ends.
+        """Return the changed tenant, or None if there is none or it is DELETING or ERASING.
 
         Raises `Conflict` on another revision.
         """
+
+    async def mark_deleting(
+        self, tenant_id: UUID, *, purge_after: timedelta, if_revision: int | None = None
+    ) -> Tenant | None:
+        """To DELETING, for `purge_after`; None when it was there before. `Conflict` on another revision."""
+
+    async def hasten_deletion(self, tenant_id: UUID) -> bool:
+        """End the grace period now; False when none is running."""
+
+    async def restore(self, tenant_id: UUID) -> Tenant | None:
+        """From DELETING back to the state before; None when it isn't in its grace period."""
+
+    async def begin_erasure(self, tenant_id: UUID) -> bool:
+        """From DELETING (or ERASING already) to ERASING; False when it was restored, or is gone."""
 
     async def remove(self, tenant_id: UUID) -> None:
         """Delete the row and everything that hangs on it in Postgres. Works in tenant reach too."""
@@ -306,10 +321,6 @@ class GenerationRepository(Protocol):
         """RUNNING to a terminal state, once; False when it had one already."""
 
 
-class UsageRepository(Protocol):
-    async def add(self, record: UsageRecord) -> None: ...
-
-
 class RequestRepository(Protocol):
     """Outcomes of mutations, kept 24 h, so that a repeat returns the first one.
 
@@ -331,7 +342,15 @@ class RequestRepository(Protocol):
 class JobRepository(Protocol):
     """A tenant's own view: add work, do it under a lease, finish it."""
 
-    async def add(self, kind: JobKind, subject_id: UUID) -> UUID: ...
+    async def add(
+        self, kind: JobKind, subject_id: UUID, *, delay: timedelta = timedelta(0)
+    ) -> UUID: ...
+
+    async def hasten(self, kind: JobKind, subject_id: UUID) -> None:
+        """Make those that wait due now."""
+
+    async def withdraw(self, kind: JobKind, subject_id: UUID) -> int:
+        """Remove those that nobody has claimed; return how many."""
 
     async def claim(self, job_id: UUID, *, owner: str, lease_seconds: float) -> Job | None:
         """Take it if it is due and nobody holds it; None otherwise. Counts the attempt."""
@@ -383,9 +402,12 @@ class TenantUnitOfWork(Protocol):
     messages: MessageRepository
     generations: GenerationRepository
     usage: UsageRepository
+    model_prices: ModelPriceRepository
     requests: RequestRepository
     jobs: JobRepository
     audit: AuditRepository
+    operations: OperationRepository
+    holdings: HoldingsRepository
 
 
 class PlatformUnitOfWork(Protocol):
@@ -395,6 +417,7 @@ class PlatformUnitOfWork(Protocol):
     requests: RequestRepository
     due_jobs: DueJobRepository
     audit: AuditRepository
+    operations: OperationRepository
 
     async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
         """(tenant_id, generation_id) of RUNNING generations whose lease has run out."""
