@@ -284,6 +284,7 @@ async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapte
                 idle_timeout=settings.model_idle_timeout,
             ),
         ),
+        price_table=LiteLlmPriceTable(api_base=settings.model_api_base),
         job_queue=job_queue,
         keyring=keyring,
     )
