@@ -18,12 +18,7 @@ def main() -> int:
 
     options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--timeout", "1800"]
     code = pytest.main([str(Path(__file__).parent), *options, *sys.argv[1:]])
-    for note in TALLY.notes:
-        print(note)
-    print(
-        f"isolation: {TALLY.cells} cells, {TALLY.leaks} leaks,"
-        f" {TALLY.mutants} mutants, {TALLY.caught} caught"
-    )
+    print(*TALLY.lines, sep="\n")
     return int(code)
 
 

@@ -1,0 +1,290 @@
+"""How each repository method is called with what is another tenant's.
+
+Most are called by their parameters' names: `collection_id` is the other's collection, `limit` is 100. Only
+those that take more than that stand in SCENARIOS.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from minirag.domain.chats import GenerationState
+from minirag.domain.documents import DocumentFilter, DocumentState
+from minirag.domain.jobs import JobKind
+from minirag.repositories.postgres.tenants import PostgresTenantRepository
+from minirag.repositories.postgres.transaction import Transaction
+from minirag.repositories.postgres.unit_of_work import PostgresTenantUnitOfWork
+from tests.integration.postgres import records
+from tests.isolation.mutated_statements import MutatedTransaction
+
+Rows = Mapping[str, Mapping[str, Any]]
+OWNER = "a worker of theirs"
+REQUEST = records.make_request()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Two tenants, and by table a row of the other one's."""
+
+    ours: UUID
+    theirs: UUID
+    rows: Rows
+    transaction: Transaction
+
+    def their(self, table: str, column: str = "id") -> Any:
+        assert table in self.rows, f"{table} is empty: let records.fill_every_table fill it"
+        return self.rows[table][column]
+
+    def their_document(self) -> Any:
+        """A new document of ours in the other's collection."""
+        return records.make_document(self.ours, self.their("collections"))
+
+    def their_conversation(self) -> Any:
+        return records.make_conversation(self.ours, id=self.their("conversations"))
+
+
+Call = Callable[[Any, Stage], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`before` runs in the other tenant's reach, on its own repositories."""
+
+    call: Call
+    before: Callable[[PostgresTenantUnitOfWork, Stage], Awaitable[object]] | None = None
+    may_do_ours: bool = False
+    """Its only condition is the tenant: without it, what is left to it is our own row."""
+
+
+class _Unguarded(PostgresTenantRepository):
+    """One that doesn't look whether a tenant is its own."""
+
+    def _sees(self, tenant_id: UUID) -> bool:
+        return True
+
+
+def _unguarded(repository: PostgresTenantRepository) -> PostgresTenantRepository:
+    """The repository, its guard gone as well if its statements are mutated."""
+    spy = repository._transaction
+    assert isinstance(spy, MutatedTransaction)
+    return _Unguarded(spy, repository._tenant_id) if spy.is_active else repository
+
+
+async def _get_tenants(repository: Any, stage: Stage) -> object:
+    theirs = await _unguarded(repository).get(stage.theirs)
+    return theirs, await repository.get(stage.ours)
+
+
+async def _update_tenants(repository: Any, stage: Stage) -> object:
+    theirs = await _unguarded(repository).update(stage.theirs, display_name="Taken")
+    return theirs is None, (await repository.update(stage.ours, display_name="Taken")) is None
+
+
+async def _remove_tenants(repository: Any, stage: Stage) -> None:
+    await _unguarded(repository).remove(stage.theirs)
+
+
+async def _claim(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.jobs.claim(stage.their("jobs"), owner=OWNER, lease_seconds=60)
+
+
+async def _make_removable(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    """A second version in place of the first, which may be removed then."""
+    document_id = stage.their("documents")
+    version = records.make_version(stage.theirs, document_id, number=2)
+    await unit.documents.add_version(document_id, version, display_name="Second", metadata={})
+
+
+async def _empty_collection(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.documents.remove(stage.their("documents"))
+
+
+async def _publish(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.documents.publish_version(stage.their("document_versions"))
+
+
+async def _begin_request(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.requests.begin(REQUEST)
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "PostgresApiKeyRepository.add": Scenario(
+        lambda r, s: r.add(records.make_api_key(s.ours)),
+    ),
+    "PostgresAssistantRepository.add": Scenario(
+        lambda r, s: r.add(records.make_assistant(s.ours)),
+    ),
+    "PostgresAssistantRepository.update": Scenario(
+        lambda r, s: r.update(records.make_assistant(s.ours, id=s.their("assistants"))),
+    ),
+    "PostgresChunkRepository.put": Scenario(
+        lambda r, s: r.put(
+            [records.make_chunk(s.their_document(), 7, version_id=s.their("document_versions"))]
+        ),
+    ),
+    "PostgresChunkRepository.read_published": Scenario(
+        lambda r, s: r.read_published([s.their("chunks")]), _publish
+    ),
+    "PostgresCollectionRepository.add": Scenario(
+        lambda r, s: r.add(records.make_collection(s.ours)),
+    ),
+    "PostgresCollectionRepository.remove": Scenario(
+        lambda r, s: r.remove(s.their("collections")), _empty_collection
+    ),
+    "PostgresCollectionRepository.update": Scenario(
+        lambda r, s: r.update(s.their("collections"), display_name="Taken"),
+    ),
+    "PostgresConversationRepository.add": Scenario(
+        lambda r, s: r.add(records.make_conversation(s.ours)),
+    ),
+    "PostgresConversationRepository.list_page": Scenario(
+        lambda r, s: r.list_page(assistant_id=None, after=None, limit=100),
+    ),
+    "PostgresConversationRepository.update": Scenario(
+        lambda r, s: r.update(s.their("conversations"), title="Taken"),
+    ),
+    "PostgresDocumentRepository.add": Scenario(lambda r, s: r.add(s.their_document())),
+    "PostgresDocumentRepository.add_version": Scenario(
+        lambda r, s: r.add_version(
+            s.their("documents"),
+            records.make_version(s.ours, s.their("documents"), number=9),
+            display_name="Taken",
+            metadata={},
+        ),
+    ),
+    "PostgresDocumentRepository.find": Scenario(
+        lambda r, s: r.find(s.their("collections"), "theirs", lock=True),
+    ),
+    "PostgresDocumentRepository.list_page": Scenario(
+        lambda r, s: r.list_page(DocumentFilter(), after=None, limit=100),
+    ),
+    "PostgresDocumentRepository.list_changed": Scenario(
+        lambda r, s: r.list_changed(
+            DocumentFilter(), since=datetime(2000, 1, 1, tzinfo=UTC), limit=100
+        ),
+    ),
+    "PostgresDocumentRepository.list_ids": Scenario(lambda r, s: r.list_ids(None, limit=100)),
+    "PostgresDocumentRepository.publish_version": Scenario(
+        lambda r, s: r.publish_version(s.their("document_versions")),
+    ),
+    "PostgresDocumentRepository.remove_version": Scenario(
+        lambda r, s: r.remove_version(s.their("document_versions")), _make_removable
+    ),
+    "PostgresDocumentRepository.set_version_state": Scenario(
+        lambda r, s: r.set_version_state(s.their("document_versions"), DocumentState.PARSING),
+    ),
+    "PostgresDocumentRepository.update_metadata": Scenario(
+        lambda r, s: r.update_metadata(s.their("documents"), display_name="Taken"),
+    ),
+    "PostgresGenerationRepository.add": Scenario(
+        lambda r, s: r.add(records.make_generation(s.their_conversation())),
+    ),
+    "PostgresGenerationRepository.extend_lease": Scenario(
+        lambda r, s: r.extend_lease(s.their("generations"), timedelta(hours=1)),
+    ),
+    "PostgresGenerationRepository.finish": Scenario(
+        lambda r, s: r.finish(s.their("generations"), GenerationState.CANCELLED),
+    ),
+    "PostgresJobRepository.add": Scenario(
+        lambda r, s: r.add(JobKind.ERASE_DOCUMENT, s.their("documents")),
+    ),
+    "PostgresJobRepository.claim": Scenario(
+        lambda r, s: r.claim(s.their("jobs"), owner="ours", lease_seconds=60),
+    ),
+    "PostgresJobRepository.renew": Scenario(
+        lambda r, s: r.renew(s.their("jobs"), owner=OWNER, lease_seconds=600), _claim
+    ),
+    "PostgresJobRepository.complete": Scenario(
+        lambda r, s: r.complete(s.their("jobs"), owner=OWNER), _claim
+    ),
+    "PostgresJobRepository.postpone": Scenario(
+        lambda r, s: r.postpone(s.their("jobs"), owner=OWNER, delay_seconds=60, error="taken"),
+        _claim,
+    ),
+    "PostgresJobRepository.bury": Scenario(
+        lambda r, s: r.bury(s.their("jobs"), owner=OWNER, error="taken"), _claim
+    ),
+    "PostgresMessageRepository.add": Scenario(
+        lambda r, s: r.add(records.make_message(s.their_conversation())),
+    ),
+    "PostgresMessageRepository.update": Scenario(
+        lambda r, s: r.update(
+            records.make_message(
+                s.their_conversation(), id=s.their("messages"), content="Taken"
+            )
+        ),
+    ),
+    "PostgresRequestRepository.begin": Scenario(
+        lambda r, s: r.begin(records.make_request()),
+    ),
+    "PostgresRequestRepository.finish": Scenario(
+        lambda r, s: r.finish(REQUEST, b"forged"), _begin_request
+    ),
+    "PostgresTenantRepository.get": Scenario(_get_tenants, may_do_ours=True),
+    "PostgresTenantRepository.update": Scenario(_update_tenants, may_do_ours=True),
+    "PostgresTenantRepository.remove": Scenario(_remove_tenants, may_do_ours=True),
+    "PostgresUsageRepository.add": Scenario(
+        lambda r, s: r.add(records.make_usage_record(s.ours)),
+    ),
+}
+
+NO_TENANTS: Mapping[str, str] = {
+    "PostgresEmbeddingSpaceRepository": "which vector collections there are; nobody's data",
+    "PostgresDueJobRepository": "the relay's, for all tenants' jobs alike, in platform reach",
+    "PostgresTenantRepository.add": "makes a tenant, in platform reach",
+    "generations.list_orphaned": "ids of all tenants' dead answers, in platform reach",
+    "requests.forget_old_requests": "deletes all tenants' old outcomes, in platform reach",
+    "api_keys.load_credential": "in credential reach; has a test of its own",
+}
+"""Methods (or whole classes) without a tenant's condition to lose, and why."""
+
+_TABLES = {"version": "document_versions", "key": "api_keys", "delivery": "webhook_deliveries"}
+_VALUES: Mapping[str, object] = {
+    "after": None,
+    "after_ordinal": -1,
+    "limit": 100,
+    "now": datetime.now(UTC),
+}
+
+
+def scenario_of(name: str, method: Callable[..., Any]) -> Scenario | None:
+    """The method's own scenario, or one made of its parameters' names; None if neither will do."""
+    if name in SCENARIOS:
+        return SCENARIOS[name]
+    parameters = [
+        each
+        for each in list(inspect.signature(method).parameters.values())[1:]
+        if each.default is each.empty
+    ]
+    if not all(_is_known(each.name) for each in parameters):
+        return None
+    action = method.__name__
+
+    def call(repository: Any, stage: Stage) -> Awaitable[object]:
+        given = {each.name: _value_of(each.name, stage) for each in parameters}
+        by_place = [
+            given.pop(each.name) for each in parameters if each.kind is not each.KEYWORD_ONLY
+        ]
+        result: Awaitable[object] = getattr(repository, action)(*by_place, **given)
+        return result
+
+    return Scenario(call)
+
+
+def _is_known(name: str) -> bool:
+    return name in _VALUES or name.endswith(("_id", "_ids"))
+
+
+def _value_of(name: str, stage: Stage) -> object:
+    if name in _VALUES:
+        return _VALUES[name]
+    noun = name.removesuffix("_ids").removesuffix("_id")
+    if noun == "tenant":
+        return stage.theirs
+    found = stage.their(_TABLES.get(noun, f"{noun}s"))
+    return [found] if name.endswith("_ids") else found
