@@ -180,6 +180,9 @@ class Settings(BaseSettings):
         5, ge=1, le=100, description="Attempts before a document is given up."
     )
     relay_interval: float = Field(0.2, gt=0, le=60, description="Pause between looks for due jobs.")
+    tenant_grace_days: float = Field(
+        7.0, ge=0, le=365, description="Days between DeleteTenant and the erasure, unless `now`."
+    )
 
     # -- logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -14,6 +14,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
 from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
+from minirag_sdk.v1 import operation_service_pb2_grpc as operation_grpc
 from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
 
 from minirag.api.chat_servicer import ChatServicer
@@ -21,6 +22,7 @@ from minirag.api.document_servicer import DocumentServicer
 from minirag.api.health import NEEDS, HealthMonitor, Ping
 from minirag.api.interceptors.call_interceptor import CallInterceptor, CredentialChecker
 from minirag.api.listening import bind
+from minirag.api.operation_servicer import OperationServicer
 from minirag.api.tenant_servicer import TenantServicer
 from minirag.config import MEBIBYTE, Settings, SettingsError
 from minirag.errors import MiniRagError
@@ -32,6 +34,8 @@ from minirag.services.assistants import AssistantService
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
+from minirag.services.offboarding import OffboardingService
+from minirag.services.operations import OperationService
 from minirag.services.retrieval import Retriever
 from minirag.services.tenants import TenantService
 from minirag.services.watching import DocumentWatcher
@@ -63,6 +67,10 @@ class ServerParts(Protocol):
     def authenticator(self) -> CredentialChecker: ...
     @property
     def tenants(self) -> TenantService: ...
+    @property
+    def offboarding(self) -> OffboardingService: ...
+    @property
+    def operations(self) -> OperationService: ...
     @property
     def api_keys(self) -> ApiKeyService: ...
     @property
@@ -157,7 +165,15 @@ class RagServer:
     def _register(self, container: ServerParts) -> None:
         settings, server = container.settings, self._server
         tenant_grpc.add_TenantServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
-            TenantServicer(container.tenants, container.api_keys), server
+            TenantServicer(
+                tenants=container.tenants,
+                offboarding=container.offboarding,
+                api_keys=container.api_keys,
+            ),
+            server,
+        )
+        operation_grpc.add_OperationServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+            OperationServicer(container.operations), server
         )
         document_grpc.add_DocumentServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
             DocumentServicer(

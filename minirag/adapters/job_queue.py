@@ -12,10 +12,10 @@ import structlog
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from rq import Queue
-from rq.exceptions import DuplicateJobError
+from rq.exceptions import DeserializationError, DuplicateJobError, NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -33,6 +33,8 @@ SOCKET_TIMEOUT = 3.0
 RECORD_TTL = 24 * 3600
 """Seconds after which Redis forgets a hint that nobody took; Postgres then hands it on again."""
 FAILURE_TTL = 60
+JOB_PREFIX = b"rq:job:"
+SCAN_COUNT = 1000
 
 # RQ's `unique` refuses an id for as long as a record of it exists, and a worker that was killed leaves
 # its record for ever. A record whose id doesn't stand in the queue is waiting for nobody: it goes.
@@ -76,6 +78,14 @@ class RqJobQueue:
         """Jobs handed on and not yet taken by a worker."""
         return await self._call(lambda: self._queue.count)
 
+    async def count_tenant(self, tenant_id: UUID, *, except_job: UUID) -> int:
+        """Hints at the tenant's jobs, and other keys that name it, save those of one job."""
+        return len(await self._call(lambda: self._find_tenant(tenant_id, except_job)))
+
+    async def forget_tenant(self, tenant_id: UUID, *, except_job: UUID) -> int:
+        """Delete them; return how many."""
+        return await self._call(lambda: self._forget_tenant(tenant_id, except_job))
+
     async def ping(self) -> None:
         """One round trip; raises `Unavailable`."""
         await self._call(self._redis.ping)
@@ -95,6 +105,38 @@ class RqJobQueue:
             raise Unavailable(
                 "The job queue can't be reached; try again in a few seconds", retry_after=2.0
             ) from error
+
+    def _find_tenant(self, tenant_id: UUID, except_job: UUID) -> list[bytes]:
+        """Keys that name the tenant, and records of jobs whose arguments do."""
+        mine = Job.key_for(str(except_job))
+        names = (str(tenant_id).encode(), tenant_id.hex.encode())
+        found = []
+        for key in self._redis.scan_iter(count=SCAN_COUNT):
+            if key == mine:
+                continue
+            is_named = any(name in key for name in names)
+            if is_named or (key.startswith(JOB_PREFIX) and self._is_of(key, names[0])):
+                found.append(key)
+        return found
+
+    def _is_of(self, key: bytes, tenant: bytes) -> bool:
+        # RQ keeps a job's arguments compressed or plain, by version: its own reader knows.
+        job_id = key[len(JOB_PREFIX) :].decode()
+        try:
+            job = Job.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
+            return tenant.decode() in map(str, job.args)
+        except (NoSuchJobError, DeserializationError, ResponseError):
+            return False
+
+    def _forget_tenant(self, tenant_id: UUID, except_job: UUID) -> int:
+        keys = self._find_tenant(tenant_id, except_job)
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.delete(key)
+                if key.startswith(JOB_PREFIX):
+                    pipeline.lrem(self._queue.key, 0, key[len(JOB_PREFIX) :].decode())
+            pipeline.execute()
+        return len(keys)
 
     def _enqueue(self, jobs: Sequence[tuple[UUID, UUID]]) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:

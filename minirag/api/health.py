@@ -24,6 +24,7 @@ PING_TIMEOUT = 2.0
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "": ("postgres", "vectors"),
     f"{PACKAGE}.TenantService": ("postgres",),
+    f"{PACKAGE}.OperationService": ("postgres",),
     f"{PACKAGE}.DocumentService": ("postgres", "vectors", "blobs"),
     f"{PACKAGE}.ChatService": ("postgres", "vectors"),
 }

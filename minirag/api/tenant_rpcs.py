@@ -77,17 +77,3 @@ class TenantRpcs:
             request=request_key(current_call().method, request, request_id),
         )
         return pb.UpdateTenantResponse(tenant=encode_tenant(tenant))
-
-    async def DeleteTenant(
-        self, request: pb.DeleteTenantRequest, context: ServicerContext
-    ) -> pb.DeleteTenantResponse:
-        with RequestCheck() as check:
-            tenant_id = check.id("tenant_id", IdKind.TENANT, request.tenant_id)
-            revision = check.etag("etag", tenant_id, request.etag)
-            request_id = check.request_id("request_id", request.request_id)
-        tenant = await self._tenants.delete(
-            tenant_id,
-            if_revision=revision,
-            request=request_key(current_call().method, request, request_id),
-        )
-        return pb.DeleteTenantResponse(tenant=encode_tenant(tenant))

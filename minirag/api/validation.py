@@ -44,6 +44,7 @@ RESOURCE_TYPES: Mapping[IdKind, str] = {
     IdKind.DOCUMENT_VERSION: "document_version",
     IdKind.ASSISTANT: "assistant",
     IdKind.CONVERSATION: "conversation",
+    IdKind.OPERATION: "operation",
 }
 
 

@@ -14,6 +14,9 @@ class TenantState(enum.StrEnum):
     ACTIVE = "ACTIVE"
     SUSPENDED = "SUSPENDED"
     DELETING = "DELETING"
+    """In its grace period: refused, and everything kept."""
+    ERASING = "ERASING"
+    """Its erasure has begun and can't be undone; to clients it is still DELETING."""
 
 
 class Scope(enum.StrEnum):

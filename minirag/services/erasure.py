@@ -1,4 +1,4 @@
-"""Deletes that are true: points, blobs and rows, in an order that a crash can't turn into leftovers.
+"""Deletes of documents that are true: points, blobs and rows, in an order that leaves nothing behind.
 
 Points and blobs go first and rows last, as the rows are what tells a repeated attempt where to look.
 """
@@ -11,7 +11,7 @@ from minirag.domain.documents import Metadata
 from minirag.domain.jobs import Job
 from minirag.domain.retrieval import VectorFilter
 from minirag.errors import Unavailable
-from minirag.services.blob_keys import tenant_prefix, version_prefix
+from minirag.services.blob_keys import version_prefix
 from minirag.services.ports.files import BlobStore
 from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
@@ -71,16 +71,6 @@ class Erasure:
         async with self._uow.tenant(tenant_id) as uow:
             await uow.collections.remove(collection_id)
 
-    async def erase_tenant(self, job: Job) -> None:
-        """Erase everything a tenant has, its row last."""
-        await self._erase_points(job.tenant_id, VectorFilter())
-        await self._blobs.delete_prefix(tenant_prefix(job.tenant_id))
-        await self._remove_documents(job.tenant_id)
-        async with self._uow.tenant(job.tenant_id) as uow:
-            await uow.tenants.remove(job.tenant_id)
-        # An upload that was under way may have stored its blob in between; from here on none is accepted.
-        await self._blobs.delete_prefix(tenant_prefix(job.tenant_id))
-
     async def update_metadata(self, job: Job) -> None:
         """Bring a document's metadata to its points.
 
@@ -95,16 +85,6 @@ class Erasure:
             written = document.metadata
             for space in await self._spaces.list_all(job.tenant_id):
                 await self._vectors.set_metadata(job.tenant_id, space, document.id, written)
-
-    async def _remove_documents(self, tenant_id: UUID) -> None:
-        """A few at a time: one statement for all would take longer than a statement may."""
-        while True:
-            async with self._uow.tenant(tenant_id) as uow:
-                ids = await uow.documents.list_ids(None, limit=DOCUMENTS_PER_ROUND)
-                for document_id in ids:
-                    await uow.documents.remove(document_id)
-            if not ids:
-                return
 
     async def _erase_document(self, tenant_id: UUID, document_id: UUID) -> None:
         async with self._uow.tenant(tenant_id) as uow:

@@ -198,7 +198,7 @@ class Ingestion:
         ]
 
     async def _next_batch(self, work: _Work, indexed: int) -> list[Chunk]:
-        async with self._uow.tenant(work.context.tenant_id) as uow:
+        async with self._uow.tenant(work.context) as uow:
             chunks = await uow.chunks.list_page(
                 work.version.id, after_ordinal=indexed - 1, limit=self._batch_size
             )
@@ -250,7 +250,7 @@ class Ingestion:
         `_publish`: an erasure that began before may have passed the vector store already, one that begins
         later will find them.
         """
-        async with self._uow.tenant(work.context.tenant_id) as uow:
+        async with self._uow.tenant(work.context) as uow:
             await _require_wanted(uow, work)
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.EMBEDDING, chunks_indexed=indexed
@@ -258,7 +258,7 @@ class Ingestion:
 
     async def _publish(self, work: _Work, count: int) -> None:
         """Switch searches over to this version, and have all older ones erased, in one transaction."""
-        async with self._uow.tenant(work.context.tenant_id) as uow:
+        async with self._uow.tenant(work.context) as uow:
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.EMBEDDING, chunks_indexed=count
             )
@@ -278,13 +278,13 @@ class Ingestion:
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
 
     async def _fail(self, work: _Work, failure: Failure) -> None:
-        async with self._uow.tenant(work.context.tenant_id) as uow:
+        async with self._uow.tenant(work.context) as uow:
             current = await uow.documents.get_version(work.version.id)
         if current is not None and current.state.is_final:
             # Another worker took over when this one's lease ran out: the points are that one's.
             return
         await self._erase_points(work.context.tenant_id, work.version.id)
-        async with self._uow.tenant(work.context.tenant_id) as uow:
+        async with self._uow.tenant(work.context) as uow:
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.FAILED, failure=failure
             )
@@ -324,7 +324,7 @@ async def _require_wanted(uow: TenantUnitOfWork, work: _Work) -> Document:
 
 async def _is_tenant_kept(uow: TenantUnitOfWork, tenant_id: UUID) -> bool:
     tenant = await uow.tenants.get(tenant_id)
-    return tenant is not None and tenant.state is not TenantState.DELETING
+    return tenant is not None and tenant.state is not TenantState.ERASING
 
 
 async def _parts(text: bytes) -> AsyncIterator[bytes]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from uuid import UUID
 
 from minirag.domain.ids import IdKind, encode_id, new_id
-from minirag.domain.jobs import JobKind
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Tenant, TenantState
 from minirag.errors import FailedPrecondition, NotFound
 from minirag.services.api_keys import mint_key
@@ -20,9 +17,8 @@ from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
 class TenantService:
     """Every method is a platform operation."""
 
-    def __init__(self, uow: UnitOfWorkFactory, wake_relay: Callable[[], None]) -> None:
+    def __init__(self, uow: UnitOfWorkFactory) -> None:
         self._uow = uow
-        self._wake_relay = wake_relay
 
     async def create(
         self, *, slug: str, display_name: str, request: RequestKey | None
@@ -80,7 +76,7 @@ class TenantService:
             if await recall(uow.requests, request):
                 return current
             changed = None
-            if current.state is not TenantState.DELETING:
+            if current.state not in (TenantState.DELETING, TenantState.ERASING):
                 changed = await uow.tenants.update(
                     tenant_id, display_name=display_name, state=state, if_revision=if_revision
                 )
@@ -88,27 +84,6 @@ class TenantService:
                 raise FailedPrecondition("the tenant is being deleted and can't be changed")
             await remember(uow.requests, request, tenant_id=tenant_id)
             return changed
-
-    async def delete(
-        self, tenant_id: UUID, *, if_revision: int | None, request: RequestKey | None
-    ) -> Tenant:
-        """Refuse the tenant's keys from now on and erase everything in the background."""
-        async with self._uow.platform() as uow:
-            current = await uow.tenants.get(tenant_id)
-            if current is None:
-                raise _not_found(tenant_id)
-            if await recall(uow.requests, request) or current.state is TenantState.DELETING:
-                return current
-            deleting = await uow.tenants.update(
-                tenant_id, state=TenantState.DELETING, if_revision=if_revision
-            )
-            if deleting is None:  # by somebody else, just now
-                return replace(current, state=TenantState.DELETING)
-            await remember(uow.requests, request, tenant_id=tenant_id)
-            inner = await uow.enter_tenant(tenant_id)
-            await inner.jobs.add(JobKind.ERASE_TENANT, tenant_id)
-        self._wake_relay()
-        return deleting
 
 
 def _not_found(tenant_id: UUID) -> NotFound:

@@ -316,6 +316,8 @@ class FakeContainer:
     settings: Settings
     authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
     tenants: FakeTenants = field(default_factory=FakeTenants)
+    offboarding: Any = None
+    operations: Any = None
     api_keys: FakeApiKeys = field(default_factory=FakeApiKeys)
     collections: FakeCollections = field(default_factory=FakeCollections)
     documents: FakeDocuments = field(default_factory=FakeDocuments)

@@ -8,7 +8,10 @@ from minirag.api.etags import encode_etag
 from minirag.domain.ids import IdKind, encode_id
 from minirag.domain.tenants import ApiKey, Credential, Scope, Tenant, TenantState
 
-TENANT_STATES = {state: f"TENANT_STATE_{state}" for state in TenantState}
+TENANT_STATES = {state: f"TENANT_STATE_{state}" for state in TenantState} | {
+    # That its erasure has begun is told by the operation.
+    TenantState.ERASING: "TENANT_STATE_DELETING"
+}
 SCOPES = {scope: f"SCOPE_{scope}" for scope in Scope}
 
 SETTABLE_STATES: dict[int, TenantState] = {
@@ -27,6 +30,7 @@ def encode_tenant(tenant: Tenant) -> pb.Tenant:
         create_time=tenant.create_time,
         update_time=tenant.update_time,
         etag=encode_etag(tenant.id, tenant.revision),
+        purge_time=tenant.purge_time,
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from minirag.migrations.counting import COUNTING
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -16,7 +18,8 @@ depends_on = None
 TABLES = """
 ALTER TABLE tenants
     ADD COLUMN limits jsonb NOT NULL DEFAULT '{}',
-    ADD COLUMN purge_time timestamptz;
+    ADD COLUMN purge_time timestamptz,
+    ADD COLUMN state_before_deletion text;
 
 ALTER TABLE api_keys
     ADD COLUMN collection_ids uuid[],
@@ -26,6 +29,18 @@ ALTER TABLE api_keys
 
 -- Who began it: a key that is restricted to some collections sees its own conversations only.
 ALTER TABLE conversations
+    ADD COLUMN key_id uuid,
+    ADD COLUMN user_id uuid;
+
+-- Whose call it is, for the usage record of an answer whose server died.
+ALTER TABLE generations
+    ADD COLUMN key_id uuid,
+    ADD COLUMN user_id uuid,
+    ADD COLUMN assistant_id uuid,
+    ADD COLUMN collection_id uuid;
+
+-- Who uploaded it, for the usage records of its embeddings.
+ALTER TABLE document_versions
     ADD COLUMN key_id uuid,
     ADD COLUMN user_id uuid;
 
@@ -56,6 +71,7 @@ CREATE TABLE sessions (
     id uuid NOT NULL,
     user_id uuid NOT NULL,
     refresh_digest bytea NOT NULL,
+    refresh_time timestamptz NOT NULL,
     create_time timestamptz NOT NULL,
     expire_time timestamptz NOT NULL,
     revoke_time timestamptz,
@@ -82,7 +98,8 @@ CREATE TABLE tenant_totals (
     PRIMARY KEY (tenant_id, slot)
 );
 
--- subject_id is a key's id, or the nil UUID for the tenant itself.
+-- subject_id is a key's id, or the nil UUID for the tenant itself. A row stands for the period that began
+-- last; it is there only where a limit was set once.
 CREATE TABLE budgets (
     tenant_id uuid NOT NULL REFERENCES tenants ON DELETE CASCADE,
     subject_id uuid NOT NULL,
@@ -90,7 +107,7 @@ CREATE TABLE budgets (
     period date NOT NULL,
     used numeric NOT NULL,
     reserved numeric NOT NULL,
-    PRIMARY KEY (tenant_id, subject_id, measure, period)
+    PRIMARY KEY (tenant_id, subject_id, measure)
 );
 
 CREATE TABLE budget_reservations (
@@ -103,7 +120,6 @@ CREATE TABLE budget_reservations (
     expire_time timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, id, subject_id, measure)
 );
-CREATE INDEX budget_reservations_expire_time_idx ON budget_reservations (expire_time);
 
 CREATE TABLE model_prices (
     tenant_id uuid NOT NULL REFERENCES tenants ON DELETE CASCADE,
@@ -227,13 +243,65 @@ THIS_TENANT = "NULLIF(current_setting('app.tenant_id', true), '')::uuid"
 PLATFORM = "current_setting('app.platform', true) = 'on'"
 
 POLICIES = f"""
+-- Nothing but what is past its time, to be deleted.
+CREATE POLICY platform_read ON sessions FOR SELECT
+    USING ({PLATFORM} AND expire_time < now());
+CREATE POLICY platform_forget ON sessions FOR DELETE
+    USING ({PLATFORM} AND expire_time < now());
 CREATE POLICY platform ON operations
     USING ({PLATFORM}) WITH CHECK ({PLATFORM});
 """
 
 
+# A key restricted to some collections: RESTRICTIVE, so that these hold beside the tenant's policy. Without
+# the setting they cost one look per statement (an InitPlan), not per row; `{}` lets no row through. (`= ANY`
+# takes a subquery for a set of rows, hence the cast.)
+ALLOWED = "(SELECT NULLIF(current_setting('app.collection_ids', true), '')::uuid[])"
+OWN_KEY = "(SELECT NULLIF(current_setting('app.own_key_id', true), '')::uuid)"
+
+
+def _only(condition: str) -> str:
+    return f"({ALLOWED} IS NULL OR {condition})"
+
+
+def _exists(parent: str, table: str, column: str) -> str:
+    """The parent's own policies decide whether its row can be seen."""
+    return (
+        f"EXISTS (SELECT FROM {parent} p WHERE p.tenant_id = {table}.tenant_id"  # constants
+        f" AND p.id = {table}.{column})"
+    )
+
+
+RESTRICTIONS = {
+    "collections": _only(f"id = ANY ({ALLOWED}::uuid[])"),
+    "collection_document_counts": _only(f"collection_id = ANY ({ALLOWED}::uuid[])"),
+    "documents": _only(f"collection_id = ANY ({ALLOWED}::uuid[])"),
+    "document_versions": _only(_exists("documents", "document_versions", "document_id")),
+    "chunks": _only(_exists("document_versions", "chunks", "version_id")),
+    # Answers quote passages: such a key sees only the conversations that it began itself.
+    "conversations": _only(f"key_id = {OWN_KEY}"),
+    "messages": _only(_exists("conversations", "messages", "conversation_id")),
+    "generations": _only(_exists("conversations", "generations", "conversation_id")),
+}
+
+
+def _restrict(table: str, condition: str) -> None:
+    if table != "document_versions":
+        op.execute(f"CREATE POLICY restricted ON {table} AS RESTRICTIVE USING {condition}")
+        return
+    # A document and its first version are inserted by one statement, which can't see the document yet:
+    # there it is the document's own policy that refuses.
+    for verb in ("SELECT", "UPDATE", "DELETE"):
+        op.execute(
+            f"CREATE POLICY restricted_{verb.lower()} ON {table} AS RESTRICTIVE FOR {verb}"
+            f" USING {condition}"
+        )
+
+
 def upgrade() -> None:
     _execute_each(TABLES)
+    for statement in COUNTING:
+        op.execute(statement)
     for table in TENANT_TABLES:
         op.execute(
             f"CREATE POLICY tenant ON {table}"
@@ -242,6 +310,8 @@ def upgrade() -> None:
     for table in PLATFORM_TABLES:
         op.execute(f"CREATE POLICY platform ON {table} USING ({PLATFORM}) WITH CHECK ({PLATFORM})")
     _execute_each(POLICIES)
+    for table, condition in RESTRICTIONS.items():
+        _restrict(table, condition)
     for table in (*TENANT_TABLES, *PLATFORM_TABLES):
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")

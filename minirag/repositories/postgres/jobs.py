@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Double, Row, Text, Uuid, bindparam, insert, text
+from sqlalchemy import (
+    BindParameter,
+    Double,
+    Interval,
+    Row,
+    Text,
+    Uuid,
+    bindparam,
+    insert,
+    text,
+)
 
 from minirag.domain.ids import new_id
 from minirag.domain.jobs import Job, JobKind, JobState
@@ -21,7 +32,7 @@ _ERROR = bindparam("error", type_=Text())
 _ADD = insert(jobs).values(
     state=JobState.PENDING.value,
     attempt=0,
-    run_after=text("clock_timestamp()"),
+    run_after=text("clock_timestamp() + :delay").bindparams(bindparam("delay", type_=Interval())),
     handed_on_time=text("'-infinity'::timestamptz"),
     last_error="",
     create_time=text("clock_timestamp()"),
@@ -77,12 +88,32 @@ _BURY = text(
 ).bindparams(_TENANT, _JOB, _OWNER, _ERROR)
 
 
+_KIND = bindparam("of_kind", type_=Text())
+_SUBJECT = bindparam("of_subject", type_=Uuid())
+_WAITS_FOR_SUBJECT = (
+    "tenant_id = :of_tenant AND kind = :of_kind AND subject_id = :of_subject AND state = 'PENDING'"
+)
+
+_HASTEN = text(
+    f"""
+    UPDATE jobs SET run_after = clock_timestamp(), handed_on_time = '-infinity'
+    WHERE {_WAITS_FOR_SUBJECT}
+    """  # noqa: S608  # a constant
+).bindparams(_TENANT, _KIND, _SUBJECT)
+
+_WITHDRAW = text(f"DELETE FROM jobs WHERE {_WAITS_FOR_SUBJECT}").bindparams(  # noqa: S608  # a constant
+    _TENANT, _KIND, _SUBJECT
+)
+
+
 class PostgresJobRepository:
     def __init__(self, transaction: Transaction, tenant_id: UUID) -> None:
         self._transaction = transaction
         self._tenant_id = tenant_id
 
-    async def add(self, kind: JobKind, subject_id: UUID) -> UUID:
+    async def add(
+        self, kind: JobKind, subject_id: UUID, *, delay: timedelta = timedelta(0)
+    ) -> UUID:
         job_id = new_id()
         await self._transaction.execute(
             _ADD,
@@ -91,9 +122,16 @@ class PostgresJobRepository:
                 "id": job_id,
                 "kind": kind.value,
                 "subject_id": subject_id,
+                "delay": delay,
             },
         )
         return job_id
+
+    async def hasten(self, kind: JobKind, subject_id: UUID) -> None:
+        await self._transaction.execute(_HASTEN, self._waiting(kind, subject_id))
+
+    async def withdraw(self, kind: JobKind, subject_id: UUID) -> int:
+        return await self._transaction.changes(_WITHDRAW, self._waiting(kind, subject_id))
 
     async def claim(self, job_id: UUID, *, owner: str, lease_seconds: float) -> Job | None:
         row = await self._transaction.first(
@@ -129,6 +167,13 @@ class PostgresJobRepository:
     async def bury(self, job_id: UUID, *, owner: str, error: str) -> bool:
         values = {**self._held(job_id, owner), "error": error}
         return await self._transaction.changes(_BURY, values) > 0
+
+    def _waiting(self, kind: JobKind, subject_id: UUID) -> dict[str, Any]:
+        return {
+            "of_tenant": self._tenant_id,
+            "of_kind": kind.value,
+            "of_subject": subject_id,
+        }
 
     def _held(self, job_id: UUID, owner: str) -> dict[str, Any]:
         return {"of_tenant": self._tenant_id, "of_job": job_id, "owner": owner}

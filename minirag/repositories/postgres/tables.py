@@ -50,6 +50,7 @@ tenants = Table(
     _required("revision", BigInteger()),
     _required("limits", JSONB()),
     Column("purge_time", TIME),
+    Column("state_before_deletion", Text()),
 )
 
 api_keys = Table(
@@ -133,6 +134,8 @@ document_versions = Table(
     Column("failure_code", Text()),
     Column("failure_reason", Text()),
     Column("publish_time", TIME),
+    Column("key_id", Uuid()),
+    Column("user_id", Uuid()),
 )
 
 chunks = Table(
@@ -221,6 +224,10 @@ generations = Table(
     _required("state", Text()),
     _required("create_time", TIME),
     Column("lease_until", TIME),
+    Column("key_id", Uuid()),
+    Column("user_id", Uuid()),
+    Column("assistant_id", Uuid()),
+    Column("collection_id", Uuid()),
 )
 
 usage_records = Table(
@@ -296,6 +303,7 @@ sessions = Table(
     _key("id"),
     _required("user_id", Uuid()),
     _required("refresh_digest", LargeBinary()),
+    _required("refresh_time", TIME),
     _required("create_time", TIME),
     _required("expire_time", TIME),
     Column("revoke_time", TIME),
@@ -325,7 +333,7 @@ budgets = Table(
     _key("tenant_id"),
     _key("subject_id"),
     Column("measure", Text(), primary_key=True),
-    Column("period", Date(), primary_key=True),
+    _required("period", Date()),
     _required("used", Numeric()),
     _required("reserved", Numeric()),
 )

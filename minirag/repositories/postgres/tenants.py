@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Text, Uuid, bindparam, delete, func, select, update
+from sqlalchemy import Interval, Row, Text, Uuid, bindparam, delete, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from minirag.domain.tenants import Tenant, TenantState
@@ -16,6 +17,7 @@ from minirag.repositories.postgres.tables import documents, requests, tenants
 from minirag.repositories.postgres.transaction import NO_TENANT, Transaction, tenant_reach
 
 _ID = bindparam("tenant_id", type_=Uuid())
+_KEPT = (TenantState.ACTIVE.value, TenantState.SUSPENDED.value)
 
 _ADD = insert(tenants).on_conflict_do_nothing(constraint="tenants_slug_key")
 _GET = select(tenants).where(tenants.c.id == _ID)
@@ -24,7 +26,7 @@ _UPDATE = (
     .where(
         tenants.c.id == _ID,
         # Checked here as well as by the caller: a deletion may have been committed in between.
-        tenants.c.state != TenantState.DELETING.value,
+        tenants.c.state.in_(_KEPT),
         matches_revision(tenants.c.revision),
     )
     .values(
@@ -34,6 +36,43 @@ _UPDATE = (
         revision=tenants.c.revision + 1,
     )
     .returning(*tenants.c)
+)
+_CHANGED = {"update_time": func.clock_timestamp(), "revision": tenants.c.revision + 1}
+_MARK_DELETING = (
+    update(tenants)
+    .where(tenants.c.id == _ID, tenants.c.state.in_(_KEPT), matches_revision(tenants.c.revision))
+    .values(
+        state=TenantState.DELETING.value,
+        state_before_deletion=tenants.c.state,
+        purge_time=func.clock_timestamp() + bindparam("purge_after", type_=Interval()),
+        **_CHANGED,
+    )
+    .returning(*tenants.c)
+)
+_IS_IN_GRACE = (tenants.c.id == _ID, tenants.c.state == TenantState.DELETING.value)
+_HASTEN = (
+    update(tenants)
+    .where(*_IS_IN_GRACE, tenants.c.purge_time > func.clock_timestamp())
+    .values(purge_time=func.clock_timestamp(), **_CHANGED)
+)
+_RESTORE = (
+    update(tenants)
+    .where(*_IS_IN_GRACE)
+    .values(
+        state=tenants.c.state_before_deletion,
+        state_before_deletion=null(),
+        purge_time=null(),
+        **_CHANGED,
+    )
+    .returning(*tenants.c)
+)
+_BEGIN_ERASURE = (
+    update(tenants)
+    .where(
+        tenants.c.id == _ID,
+        tenants.c.state.in_((TenantState.DELETING.value, TenantState.ERASING.value)),
+    )
+    .values(state=TenantState.ERASING.value)
 )
 # Neither goes with the tenant's row by a foreign key: documents hold on to their collection, and the
 # platform's requests belong to no tenant.
@@ -105,6 +144,30 @@ class PostgresTenantRepository:
         if if_revision is not None and await self.get(tenant_id) is not None:
             raise edited_meanwhile("tenant")
         return None
+
+    async def mark_deleting(
+        self, tenant_id: UUID, *, purge_after: timedelta, if_revision: int | None = None
+    ) -> Tenant | None:
+        row = await self._transaction.first(
+            _MARK_DELETING,
+            {"tenant_id": tenant_id, "purge_after": purge_after, "if_revision": if_revision},
+        )
+        if row is not None:
+            return _tenant(row)
+        current = await self.get(tenant_id)
+        if current is not None and current.state.value in _KEPT:
+            raise edited_meanwhile("tenant")
+        return None
+
+    async def hasten_deletion(self, tenant_id: UUID) -> bool:
+        return await self._transaction.changes(_HASTEN, {"tenant_id": tenant_id}) > 0
+
+    async def restore(self, tenant_id: UUID) -> Tenant | None:
+        row = await self._transaction.first(_RESTORE, {"tenant_id": tenant_id})
+        return None if row is None else _tenant(row)
+
+    async def begin_erasure(self, tenant_id: UUID) -> bool:
+        return await self._transaction.changes(_BEGIN_ERASURE, {"tenant_id": tenant_id}) > 0
 
     async def remove(self, tenant_id: UUID) -> None:
         if not self._sees(tenant_id):

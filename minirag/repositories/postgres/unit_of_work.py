@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+from minirag.domain.access import TenantContext
 from minirag.domain.tenants import Credential
 from minirag.repositories.postgres.api_keys import PostgresApiKeyRepository, load_credential
 from minirag.repositories.postgres.assistants import PostgresAssistantRepository
@@ -32,6 +33,14 @@ from minirag.repositories.postgres.requests import (
     PostgresRequestRepository,
     forget_old_requests,
 )
+from minirag.repositories.postgres.sessions import (
+    PostgresSessionRepository,
+    forget_expired_sessions,
+)
+from minirag.repositories.postgres.sign_in_failures import (
+    PostgresSignInRepository,
+    forget_old_attempts,
+)
 from minirag.repositories.postgres.spaces import PostgresEmbeddingSpaceRepository
 from minirag.repositories.postgres.tenants import PostgresTenantRepository
 from minirag.repositories.postgres.transaction import (
@@ -43,9 +52,15 @@ from minirag.repositories.postgres.transaction import (
     tenant_reach,
 )
 from minirag.repositories.postgres.usage import PostgresUsageRepository
+from minirag.repositories.postgres.users import PostgresUserRepository
 from minirag.services.ports import storage
 from minirag.services.ports.audit import AuditRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
+from minirag.services.ports.people import (
+    SessionRepository,
+    SignInRepository,
+    UserRepository,
+)
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 
 
@@ -72,6 +87,8 @@ class PostgresTenantUnitOfWork:
         self.requests: storage.RequestRepository = PostgresRequestRepository(*bound)
         self.jobs: storage.JobRepository = PostgresJobRepository(*bound)
         self.audit: AuditRepository = PostgresAuditRepository(*bound)
+        self.users: UserRepository = PostgresUserRepository(*bound)
+        self.sessions: SessionRepository = PostgresSessionRepository(*bound)
         self.operations: OperationRepository = PostgresOperationRepository(*bound)
         self.holdings: HoldingsRepository = PostgresHoldingsRepository(*bound)
 
@@ -85,6 +102,7 @@ class PostgresPlatformUnitOfWork:
         )
         self.due_jobs: storage.DueJobRepository = PostgresDueJobRepository(transaction)
         self.audit: AuditRepository = PostgresAuditRepository(transaction)
+        self.sign_ins: SignInRepository = PostgresSignInRepository(transaction)
         self.operations: OperationRepository = PostgresOperationRepository(transaction)
 
     async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
@@ -96,6 +114,10 @@ class PostgresPlatformUnitOfWork:
 
     async def forget_old_requests(self) -> int:
         return await forget_old_requests(self._transaction)
+
+    async def forget_old_sign_ins(self) -> int:
+        forgotten = await forget_old_attempts(self._transaction)
+        return forgotten + await forget_expired_sessions(self._transaction)
 
 
 class PostgresCredentialUnitOfWork:
@@ -130,8 +152,9 @@ class PostgresUnitOfWorkFactory:
         )
 
     @asynccontextmanager
-    async def tenant(self, tenant_id: UUID) -> AsyncIterator[storage.TenantUnitOfWork]:
-        async with open_transaction(self._engine, tenant_reach(tenant_id)) as transaction:
+    async def tenant(self, whose: UUID | TenantContext) -> AsyncIterator[storage.TenantUnitOfWork]:
+        tenant_id = whose if isinstance(whose, UUID) else whose.tenant_id
+        async with open_transaction(self._engine, tenant_reach(whose)) as transaction:
             yield PostgresTenantUnitOfWork(transaction, tenant_id)
 
     @asynccontextmanager

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from minirag.domain.access import TenantContext
 from minirag.domain.chats import (
     Assistant,
     Conversation,
@@ -40,6 +41,11 @@ from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.tenants import ApiKey, Credential, Tenant, TenantState
 from minirag.services.ports.audit import AuditRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
+from minirag.services.ports.people import (
+    SessionRepository,
+    SignInRepository,
+    UserRepository,
+)
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 
 
@@ -406,6 +412,8 @@ class TenantUnitOfWork(Protocol):
     requests: RequestRepository
     jobs: JobRepository
     audit: AuditRepository
+    users: UserRepository
+    sessions: SessionRepository
     operations: OperationRepository
     holdings: HoldingsRepository
 
@@ -417,6 +425,7 @@ class PlatformUnitOfWork(Protocol):
     requests: RequestRepository
     due_jobs: DueJobRepository
     audit: AuditRepository
+    sign_ins: SignInRepository
     operations: OperationRepository
 
     async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
@@ -428,6 +437,9 @@ class PlatformUnitOfWork(Protocol):
     async def forget_old_requests(self) -> int:
         """Delete request outcomes past their 24 h, of every tenant."""
 
+    async def forget_old_sign_ins(self) -> int:
+        """Delete expired sessions, of every tenant, and failed sign-ins of more than a day ago."""
+
 
 class CredentialUnitOfWork(Protocol):
     """A transaction that can see one API key and its tenant's state."""
@@ -436,7 +448,9 @@ class CredentialUnitOfWork(Protocol):
 
 
 class UnitOfWorkFactory(Protocol):
-    def tenant(self, tenant_id: UUID) -> AbstractAsyncContextManager[TenantUnitOfWork]: ...
+    def tenant(self, whose: UUID | TenantContext) -> AbstractAsyncContextManager[TenantUnitOfWork]:
+        """For a caller, what it may touch: pass its context. By its id, all of the tenant: for the server's
+        own work, and for what concerns the tenant as a whole."""
 
     def platform(self) -> AbstractAsyncContextManager[PlatformUnitOfWork]: ...
 

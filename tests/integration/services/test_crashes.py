@@ -11,7 +11,7 @@ from minirag.domain.documents import Collection, Document, DocumentState
 from minirag.domain.ids import chunk_id
 from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import VectorFilter, VectorPoint
-from minirag.services import erasure
+from minirag.services import tenant_erasure
 from minirag.services.blob_keys import text_key
 from tests.integration.postgres.records import make_chunk
 from tests.integration.services.wiring import (
@@ -166,9 +166,14 @@ async def test_erasure_that_crashed_anywhere_leaves_nothing_after_another_attemp
                 await unit.documents.mark_deleting(document_id)
             if what == "collection":
                 await unit.collections.mark_deleted(collection.id)
+        if what == "tenant":
+            await world.offboarding.delete(
+                context.tenant_id, now=True, if_revision=None, request=None
+            )
         subjects = {"document": ids, "collection": [collection.id], "tenant": [context.tenant_id]}
         kind = JobKind(f"ERASE_{what.upper()}")
-        handler = getattr(world.erasure, f"erase_{what}")
+        eraser = world.tenant_erasure if what == "tenant" else world.erasure
+        handler = getattr(eraser, f"erase_{what}")
 
         crashed = False
         for subject in subjects[what]:
@@ -194,13 +199,14 @@ async def test_erasure_that_crashed_anywhere_leaves_nothing_after_another_attemp
 async def test_erasure_of_a_tenant_with_many_documents_advances_a_few_at_a_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasure, "DOCUMENTS_PER_ROUND", 1)
+    monkeypatch.setattr(tenant_erasure, "DOCUMENTS_PER_ROUND", 1)
     context, _ = await _prepare(world)
+    await world.offboarding.delete(context.tenant_id, now=True, if_revision=None, request=None)
     job = make_job(context.tenant_id, JobKind.ERASE_TENANT, context.tenant_id)
     left: list[int] = []
 
     for step in range(1, MOST_STEPS):
-        crashed = await _crash_at(world, step, world.erasure.erase_tenant, job)
+        crashed = await _crash_at(world, step, world.tenant_erasure.erase_tenant, job)
         left.append(await world.count_rows("documents", context))
         if not crashed:
             break

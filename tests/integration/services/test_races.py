@@ -11,6 +11,7 @@ import pytest
 from minirag.domain.chats import Assistant, Conversation
 from minirag.domain.documents import Collection, Document
 from minirag.domain.jobs import JobKind
+from minirag.domain.operations import Operation
 from minirag.domain.tenants import Tenant, TenantState
 from minirag.errors import Conflict, FailedPrecondition
 from minirag.services.assistants import AssistantService
@@ -117,7 +118,7 @@ async def test_assistant_edited_meanwhile_is_not_deleted_by_an_older_etag(
 
 
 async def test_tenant_deleted_meanwhile_is_not_made_active_again(world: World) -> None:
-    service = TenantService(world.uow.inner, lambda: None)
+    service = TenantService(world.uow.inner)
 
     async with world.uow.inner.tenant(world.tenant_id) as deletion:
         await deletion.tenants.update(world.tenant_id, state=TenantState.DELETING)
@@ -140,14 +141,30 @@ async def test_tenant_deleted_meanwhile_is_not_made_active_again(world: World) -
 async def test_tenant_deleted_twice_at_once_is_deleting_for_both_and_erased_once(
     world: World,
 ) -> None:
-    service = TenantService(world.uow.inner, lambda: None)
+    async def delete() -> tuple[Tenant | None, Operation]:
+        return await world.offboarding.delete(
+            world.tenant_id, now=False, if_revision=None, request=None
+        )
 
-    async def delete() -> Tenant:
-        return await service.delete(world.tenant_id, if_revision=None, request=None)
+    (tenant, operation), (other, same) = await asyncio.gather(delete(), delete())
 
-    both = await asyncio.gather(delete(), delete())
+    assert tenant is not None
+    assert other is not None
+    assert tenant.state is other.state is TenantState.DELETING
+    assert operation.id == same.id
+    assert await world.count_rows("jobs") == 1
 
-    assert [tenant.state for tenant in both] == [TenantState.DELETING] * 2
+
+async def test_tenant_whose_erasure_begins_meanwhile_is_not_undeleted(world: World) -> None:
+    await world.offboarding.delete(world.tenant_id, now=True, if_revision=None, request=None)
+
+    async with world.uow.inner.tenant(world.tenant_id) as erasure:
+        assert await erasure.tenants.begin_erasure(world.tenant_id)
+        undeleting = asyncio.create_task(world.offboarding.undelete(world.tenant_id, request=None))
+        await world.until_locked()
+    with pytest.raises(FailedPrecondition):
+        await undeleting
+
     assert await world.count_rows("jobs") == 1
 
 

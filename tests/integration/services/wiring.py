@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -32,9 +33,11 @@ from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
 from minirag.services.metering import UsageMeter
+from minirag.services.offboarding import OffboardingService
 from minirag.services.ports.storage import RequestKey
 from minirag.services.retrieval import Retriever, SearchOutcome
 from minirag.services.spaces import EmbeddingSpaces
+from minirag.services.tenant_erasure import TenantErasure
 from tests.integration.postgres.records import add_collection, add_tenant
 from tests.support.fake_embeddings import FakeEmbeddings
 
@@ -156,6 +159,10 @@ class World:
         )
         self.ingestion = self.make_ingestion(self.embeddings)
         self.erasure = Erasure(self.uow, self.blobs, self.vectors, self.spaces)
+        self.tenant_erasure = TenantErasure(
+            self.uow, self.blobs, self.vectors, self.spaces, queue=None
+        )
+        self.offboarding = OffboardingService(self.uow, self._wake, grace=timedelta(days=7))
         self.retriever = self.make_retriever(self.vectors)
         self.ledger = GenerationLedger(self.uow, self.background)
         self.runner = JobRunner(
@@ -165,7 +172,7 @@ class World:
                 JobKind.ERASE_VERSION: self.erasure.erase_version,
                 JobKind.ERASE_DOCUMENT: self.erasure.erase_document,
                 JobKind.ERASE_COLLECTION: self.erasure.erase_collection,
-                JobKind.ERASE_TENANT: self.erasure.erase_tenant,
+                JobKind.ERASE_TENANT: self.tenant_erasure.erase_tenant,
                 JobKind.UPDATE_METADATA: self.erasure.update_metadata,
             },
             {JobKind.INGEST_VERSION: self.ingestion.give_up},

@@ -16,6 +16,7 @@ from minirag_sdk.v1 import (
 from minirag.api.chat_servicer import ChatServicer
 from minirag.api.document_servicer import DocumentServicer
 from minirag.api.method_table import METHOD_TABLE, Caller, Rule, is_open
+from minirag.api.operation_servicer import OperationServicer
 from minirag.api.tenant_servicer import TenantServicer
 from minirag.domain.access import PlatformContext, TenantContext
 from minirag.domain.ids import new_id
@@ -24,6 +25,7 @@ from minirag.errors import PermissionDenied
 
 SERVICERS = {
     "minirag.v1.TenantService": TenantServicer,
+    "minirag.v1.OperationService": OperationServicer,
     "minirag.v1.DocumentService": DocumentServicer,
     "minirag.v1.ChatService": ChatServicer,
 }

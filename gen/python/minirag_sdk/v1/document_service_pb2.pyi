@@ -35,6 +35,7 @@ class FailureCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_CODE_EMBEDDING_REJECTED: _ClassVar[FailureCode]
     FAILURE_CODE_RETRIES_EXHAUSTED: _ClassVar[FailureCode]
     FAILURE_CODE_INTERNAL: _ClassVar[FailureCode]
+    FAILURE_CODE_QUOTA_EXCEEDED: _ClassVar[FailureCode]
 
 class RetrievalMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -60,6 +61,7 @@ FAILURE_CODE_PARSER_CRASH: FailureCode
 FAILURE_CODE_EMBEDDING_REJECTED: FailureCode
 FAILURE_CODE_RETRIES_EXHAUSTED: FailureCode
 FAILURE_CODE_INTERNAL: FailureCode
+FAILURE_CODE_QUOTA_EXCEEDED: FailureCode
 RETRIEVAL_MODE_UNSPECIFIED: RetrievalMode
 RETRIEVAL_MODE_HYBRID: RetrievalMode
 RETRIEVAL_MODE_LEXICAL: RetrievalMode

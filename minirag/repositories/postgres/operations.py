@@ -1,0 +1,189 @@
+"""Operations, and the count of everything that a tenant has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Row,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from minirag.domain.operations import Operation, OperationKind, OperationState, StoreCount
+from minirag.repositories.postgres.tables import metadata, operations, tenants
+from minirag.repositories.postgres.transaction import Transaction
+
+_TENANT = bindparam("of_tenant", type_=Uuid())
+_OPERATION = bindparam("of_operation", type_=Uuid())
+_COUNTS = bindparam("counts", type_=JSONB())
+_ENDED = (
+    OperationState.SUCCEEDED.value,
+    OperationState.FAILED.value,
+    OperationState.CANCELLED.value,
+)
+_IS_OPEN = operations.c.state.not_in(_ENDED)
+_IS_THE_OPERATION = (operations.c.tenant_id == _TENANT, operations.c.id == _OPERATION)
+
+_ADD = insert(operations)
+_FIND_OPEN = select(operations).where(
+    operations.c.tenant_id == _TENANT,
+    operations.c.kind == bindparam("of_kind", type_=Text()),
+    operations.c.subject_id == bindparam("of_subject", type_=Uuid()),
+    _IS_OPEN,
+)
+_HASTEN = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, operations.c.state == OperationState.PENDING.value)
+    .values(start_time=func.clock_timestamp())
+)
+_START = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, _IS_OPEN)
+    .values(
+        state=OperationState.RUNNING.value,
+        start_time=func.least(operations.c.start_time, func.clock_timestamp()),
+        error="",
+        erased=func.coalesce(func.nullif(operations.c.erased, type_coerce([], JSONB())), _COUNTS),
+    )
+)
+_NOTE = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, _IS_OPEN)
+    .values(error=bindparam("new_error", type_=Text()))
+)
+_FINISH = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, _IS_OPEN)
+    .values(
+        state=bindparam("new_state", type_=Text()),
+        end_time=func.clock_timestamp(),
+        error="",
+        remaining=_COUNTS,
+    )
+)
+
+
+class PostgresOperationRepository:
+    """With `tenant_id` for that tenant; with None the reading of all, in platform reach."""
+
+    def __init__(self, transaction: Transaction, tenant_id: UUID | None = None) -> None:
+        self._transaction = transaction
+        self._tenant_id = tenant_id
+
+    async def add(self, operation: Operation) -> None:
+        await self._transaction.execute(
+            _ADD,
+            {
+                "tenant_id": operation.tenant_id,
+                "id": operation.id,
+                "kind": operation.kind.value,
+                "state": operation.state.value,
+                "subject_id": operation.subject_id,
+                "create_time": operation.create_time,
+                "start_time": operation.start_time,
+                "end_time": operation.end_time,
+                "error": operation.error,
+                "erased": _encode(operation.erased),
+                "remaining": _encode(operation.remaining),
+            },
+        )
+
+    async def get(self, operation_id: UUID) -> Operation | None:
+        statement = select(operations).where(operations.c.id == operation_id)
+        if self._tenant_id is not None:
+            statement = statement.where(operations.c.tenant_id == self._tenant_id)
+        row = await self._transaction.first(statement)
+        return None if row is None else _operation(row)
+
+    async def find_open(self, kind: OperationKind, subject_id: UUID) -> Operation | None:
+        row = await self._transaction.first(
+            _FIND_OPEN,
+            {"of_tenant": self._tenant_id, "of_kind": kind.value, "of_subject": subject_id},
+        )
+        return None if row is None else _operation(row)
+
+    async def list_page(self, *, after: UUID | None, limit: int) -> list[Operation]:
+        statement = select(operations).order_by(operations.c.id.desc()).limit(limit)
+        if self._tenant_id is not None:
+            statement = statement.where(operations.c.tenant_id == self._tenant_id)
+        if after is not None:
+            statement = statement.where(operations.c.id < after)
+        return [_operation(row) for row in await self._transaction.all(statement)]
+
+    async def hasten(self, operation_id: UUID) -> None:
+        await self._transaction.execute(_HASTEN, self._of(operation_id))
+
+    async def start(self, operation_id: UUID, erased: Sequence[StoreCount]) -> None:
+        values = {**self._of(operation_id), "counts": _encode(erased)}
+        await self._transaction.execute(_START, values)
+
+    async def note(self, operation_id: UUID, error: str) -> None:
+        await self._transaction.execute(_NOTE, {**self._of(operation_id), "new_error": error})
+
+    async def finish(
+        self, operation_id: UUID, state: OperationState, remaining: Sequence[StoreCount] = ()
+    ) -> None:
+        values = {
+            **self._of(operation_id),
+            "new_state": state.value,
+            "counts": _encode(remaining),
+        }
+        await self._transaction.execute(_FINISH, values)
+
+    def _of(self, operation_id: UUID) -> dict[str, Any]:
+        return {"of_tenant": self._tenant_id, "of_operation": operation_id}
+
+
+_COUNTED = [tenants, *(table for table in metadata.sorted_tables if "tenant_id" in table.c)]
+_HOLDINGS = union_all(
+    *(
+        select(literal(table.name).label("name"), func.count().label("rows"))
+        .select_from(table)
+        .where((table.c.id if table is tenants else table.c.tenant_id) == _TENANT)
+        for table in _COUNTED
+        if table is not operations
+    )
+)
+
+
+class PostgresHoldingsRepository:
+    def __init__(self, transaction: Transaction, tenant_id: UUID) -> None:
+        self._transaction = transaction
+        self._tenant_id = tenant_id
+
+    async def count(self) -> Mapping[str, int]:
+        rows = await self._transaction.all(_HOLDINGS, {"of_tenant": self._tenant_id})
+        return {row.name: row.rows for row in rows}
+
+
+def _encode(counts: Sequence[StoreCount]) -> list[dict[str, Any]]:
+    return [asdict(count) for count in counts]
+
+
+def _operation(row: Row[Any]) -> Operation:
+    return Operation(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        kind=OperationKind(row.kind),
+        state=OperationState(row.state),
+        subject_id=row.subject_id,
+        create_time=row.create_time,
+        start_time=row.start_time,
+        end_time=row.end_time,
+        error=row.error,
+        erased=tuple(StoreCount(**count) for count in row.erased),
+        remaining=tuple(StoreCount(**count) for count in row.remaining),
+    )
