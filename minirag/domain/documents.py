@@ -57,6 +57,7 @@ class FailureCode(enum.StrEnum):
     EMBEDDING_REJECTED = "EMBEDDING_REJECTED"
     RETRIES_EXHAUSTED = "RETRIES_EXHAUSTED"
     INTERNAL = "INTERNAL"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ class DocumentVersion:
     chunks_indexed: int = 0
     failure: Failure | None = None
     publish_time: datetime | None = None
+    key_id: UUID | None = None
+    """Who uploaded it, a key or a user: its embeddings are accounted to that one."""
+    user_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

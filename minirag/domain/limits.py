@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
 
 
 class Measure(enum.StrEnum):
@@ -52,3 +54,30 @@ class LimitUsage:
     chunks: int = 0
     tokens_today: int = 0
     cost_usd_this_month: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a tenant has stored: of documents those that weren't deleted, of the others all that is kept."""
+
+    documents: int = 0
+    stored_bytes: int = 0
+    chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetClaim:
+    """What a model call may use of one budget at most; `key_id` None means the tenant's own."""
+
+    key_id: UUID | None
+    measure: Measure
+    limit: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRefusal:
+    """A budget that has no room for a claim, and the seconds until it begins anew."""
+
+    claim: BudgetClaim
+    retry_after: float
