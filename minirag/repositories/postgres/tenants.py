@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Interval, Row, Text, Uuid, bindparam, delete, func, null, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    ARRAY,
+    Interval,
+    Row,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from minirag.domain.tenants import Tenant, TenantState
 from minirag.errors import AlreadyExists
@@ -73,6 +86,17 @@ _BEGIN_ERASURE = (
         tenants.c.state.in_((TenantState.DELETING.value, TenantState.ERASING.value)),
     )
     .values(state=TenantState.ERASING.value)
+)
+# One statement, so that of two changes of different limits neither undoes the other.
+_SET_LIMITS = (
+    update(tenants)
+    .where(tenants.c.id == _ID)
+    .values(
+        limits=tenants.c.limits.op("-")(bindparam("lifted", type_=ARRAY(Text()))).op("||")(
+            bindparam("new_limits", type_=JSONB())
+        )
+    )
+    .returning(*tenants.c)
 )
 # Neither goes with the tenant's row by a foreign key: documents hold on to their collection, and the
 # platform's requests belong to no tenant.
@@ -168,6 +192,21 @@ class PostgresTenantRepository:
 
     async def begin_erasure(self, tenant_id: UUID) -> bool:
         return await self._transaction.changes(_BEGIN_ERASURE, {"tenant_id": tenant_id}) > 0
+
+    async def set_limits(
+        self, tenant_id: UUID, changes: Mapping[str, int | float | None]
+    ) -> Tenant | None:
+        if not self._sees(tenant_id):
+            return None
+        row = await self._transaction.first(
+            _SET_LIMITS,
+            {
+                "tenant_id": tenant_id,
+                "lifted": [name for name, value in changes.items() if value is None],
+                "new_limits": {name: value for name, value in changes.items() if value is not None},
+            },
+        )
+        return None if row is None else _tenant(row)
 
     async def remove(self, tenant_id: UUID) -> None:
         if not self._sees(tenant_id):
