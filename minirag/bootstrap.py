@@ -41,6 +41,7 @@ from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
 from minirag.services.erasure import Erasure
+from minirag.services.exporting import ExportService
 from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
@@ -109,12 +110,12 @@ class Container:
         self.vectors = adapters.vectors
         self.blobs = adapters.blobs
         self.keyring = adapters.keyring
-        spaces = EmbeddingSpaces(
-            uow, adapters.vectors, adapters.embeddings, timeout=settings.embedding_timeout
-        )
         self.pricing = Pricing(adapters.price_table)
-        meter = UsageMeter(uow, self.background)
-        self.ledger = GenerationLedger(uow, self.background)
+        meter = UsageMeter(uow, self.background, self.pricing)
+        spaces = EmbeddingSpaces(
+            uow, adapters.vectors, adapters.embeddings, meter, timeout=settings.embedding_timeout
+        )
+        self.ledger = GenerationLedger(uow, self.background, self.pricing)
         self.authenticator = Authenticator(
             uow,
             self.background,
@@ -126,6 +127,7 @@ class Container:
             uow, self.bell, grace=timedelta(days=settings.tenant_grace_days)
         )
         self.operations = OperationService(uow)
+        self.exports = ExportService(uow, adapters.blobs)
         self.api_keys = ApiKeyService(uow)
         self.collections = CollectionService(
             uow, self.bell, embedding_model=settings.embedding_model
@@ -154,6 +156,7 @@ class Container:
             self.retriever,
             adapters.chat_models,
             self.ledger,
+            self.pricing,
             ModelDefaults(settings.chat_model, settings.max_output_tokens, settings.model_timeout),
         )
         ingestion = Ingestion(

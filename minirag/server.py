@@ -34,6 +34,7 @@ from minirag.services.assistants import AssistantService
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
+from minirag.services.exporting import ExportService
 from minirag.services.offboarding import OffboardingService
 from minirag.services.operations import OperationService
 from minirag.services.retrieval import Retriever
@@ -69,6 +70,8 @@ class ServerParts(Protocol):
     def tenants(self) -> TenantService: ...
     @property
     def offboarding(self) -> OffboardingService: ...
+    @property
+    def exports(self) -> ExportService: ...
     @property
     def operations(self) -> OperationService: ...
     @property
@@ -168,6 +171,7 @@ class RagServer:
             TenantServicer(
                 tenants=container.tenants,
                 offboarding=container.offboarding,
+                exports=container.exports,
                 api_keys=container.api_keys,
             ),
             server,

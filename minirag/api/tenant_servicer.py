@@ -8,25 +8,29 @@ from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceServicer
 import minirag
 from minirag.api.api_key_rpcs import ApiKeyRpcs
 from minirag.api.calls import ServicerContext, current_call
+from minirag.api.export_rpcs import ExportRpcs
 from minirag.api.mapping.tenants import encode_tenant_principal
 from minirag.api.offboarding_rpcs import OffboardingRpcs
 from minirag.api.tenant_rpcs import TenantRpcs
 from minirag.domain.access import TenantContext
 from minirag.services.api_keys import ApiKeyService
+from minirag.services.exporting import ExportService
 from minirag.services.offboarding import OffboardingService
 from minirag.services.tenants import TenantService
 
 
-class TenantServicer(TenantRpcs, OffboardingRpcs, ApiKeyRpcs, TenantServiceServicer):
+class TenantServicer(TenantRpcs, OffboardingRpcs, ExportRpcs, ApiKeyRpcs, TenantServiceServicer):
     def __init__(
         self,
         *,
         tenants: TenantService,
         offboarding: OffboardingService,
+        exports: ExportService,
         api_keys: ApiKeyService,
     ) -> None:
         self._tenants = tenants
         self._offboarding = offboarding
+        self._exports = exports
         self._api_keys = api_keys
 
     async def WhoAmI(

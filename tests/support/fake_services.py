@@ -318,6 +318,7 @@ class FakeContainer:
     tenants: FakeTenants = field(default_factory=FakeTenants)
     offboarding: Any = None
     operations: Any = None
+    exports: Any = None
     api_keys: FakeApiKeys = field(default_factory=FakeApiKeys)
     collections: FakeCollections = field(default_factory=FakeCollections)
     documents: FakeDocuments = field(default_factory=FakeDocuments)

@@ -17,22 +17,28 @@ from minirag.repositories.postgres.conversations import PostgresConversationRepo
 from minirag.repositories.postgres.documents import PostgresDocumentRepository
 from minirag.repositories.postgres.due_jobs import PostgresDueJobRepository
 from minirag.repositories.postgres.engine import create_engine
+from minirag.repositories.postgres.exports import PostgresExportRepository
 from minirag.repositories.postgres.generations import (
     PostgresGenerationRepository,
     list_orphaned,
 )
 from minirag.repositories.postgres.jobs import PostgresJobRepository
+from minirag.repositories.postgres.limits import PostgresLimitRepository
 from minirag.repositories.postgres.messages import PostgresMessageRepository
 from minirag.repositories.postgres.model_prices import PostgresModelPriceRepository
 from minirag.repositories.postgres.operations import (
     PostgresHoldingsRepository,
     PostgresOperationRepository,
 )
+from minirag.repositories.postgres.provider_credentials import (
+    PostgresProviderCredentialRepository,
+)
 from minirag.repositories.postgres.requests import (
     PLATFORM_ID,
     PostgresRequestRepository,
     forget_old_requests,
 )
+from minirag.repositories.postgres.sealed_records import PostgresSealedRecordRepository
 from minirag.repositories.postgres.sessions import (
     PostgresSessionRepository,
     forget_expired_sessions,
@@ -55,12 +61,14 @@ from minirag.repositories.postgres.usage import PostgresUsageRepository
 from minirag.repositories.postgres.users import PostgresUserRepository
 from minirag.services.ports import storage
 from minirag.services.ports.audit import AuditRepository
+from minirag.services.ports.exports import ExportRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
 from minirag.services.ports.people import (
     SessionRepository,
     SignInRepository,
     UserRepository,
 )
+from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 
 
@@ -83,14 +91,20 @@ class PostgresTenantUnitOfWork:
         self.messages: storage.MessageRepository = PostgresMessageRepository(*bound)
         self.generations: storage.GenerationRepository = PostgresGenerationRepository(*bound)
         self.usage: UsageRepository = PostgresUsageRepository(*bound)
+        self.limits: storage.LimitRepository = PostgresLimitRepository(*bound)
         self.model_prices: ModelPriceRepository = PostgresModelPriceRepository(*bound)
         self.requests: storage.RequestRepository = PostgresRequestRepository(*bound)
         self.jobs: storage.JobRepository = PostgresJobRepository(*bound)
         self.audit: AuditRepository = PostgresAuditRepository(*bound)
+        self.provider_credentials: ProviderCredentialRepository = (
+            PostgresProviderCredentialRepository(*bound)
+        )
+        self.sealed_records: SealedRecordRepository = PostgresSealedRecordRepository(*bound)
         self.users: UserRepository = PostgresUserRepository(*bound)
         self.sessions: SessionRepository = PostgresSessionRepository(*bound)
         self.operations: OperationRepository = PostgresOperationRepository(*bound)
         self.holdings: HoldingsRepository = PostgresHoldingsRepository(*bound)
+        self.exports: ExportRepository = PostgresExportRepository(*bound)
 
 
 class PostgresPlatformUnitOfWork:

@@ -11,7 +11,7 @@ page; at most `limit` items come back. Unless said otherwise they are ordered by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,12 +40,15 @@ from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.tenants import ApiKey, Credential, Tenant, TenantState
 from minirag.services.ports.audit import AuditRepository
+from minirag.services.ports.exports import ExportRepository
+from minirag.services.ports.limits import LimitRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
 from minirag.services.ports.people import (
     SessionRepository,
     SignInRepository,
     UserRepository,
 )
+from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 
 
@@ -98,6 +101,11 @@ class TenantRepository(Protocol):
 
     async def begin_erasure(self, tenant_id: UUID) -> bool:
         """From DELETING (or ERASING already) to ERASING; False when it was restored, or is gone."""
+
+    async def set_limits(
+        self, tenant_id: UUID, changes: Mapping[str, int | float | None]
+    ) -> Tenant | None:
+        """Set limits by their names, None to none; others stay. None for no such tenant."""
 
     async def remove(self, tenant_id: UUID) -> None:
         """Delete the row and everything that hangs on it in Postgres. Works in tenant reach too."""
@@ -408,14 +416,18 @@ class TenantUnitOfWork(Protocol):
     messages: MessageRepository
     generations: GenerationRepository
     usage: UsageRepository
+    limits: LimitRepository
     model_prices: ModelPriceRepository
     requests: RequestRepository
     jobs: JobRepository
     audit: AuditRepository
+    provider_credentials: ProviderCredentialRepository
+    sealed_records: SealedRecordRepository
     users: UserRepository
     sessions: SessionRepository
     operations: OperationRepository
     holdings: HoldingsRepository
+    exports: ExportRepository
 
 
 class PlatformUnitOfWork(Protocol):
