@@ -44,6 +44,10 @@ class Conversation:
     create_time: datetime
     update_time: datetime
     revision: int
+    key_id: UUID | None = None
+    """The API key that began it."""
+    user_id: UUID | None = None
+    """The user who began it."""
 
 
 class Role(enum.StrEnum):
@@ -123,6 +127,12 @@ class Generation:
     state: GenerationState
     create_time: datetime
     lease_until: datetime | None
+    key_id: UUID | None = None
+    """Whose call it is: a key's or a user's."""
+    user_id: UUID | None = None
+    assistant_id: UUID | None = None
+    collection_id: UUID | None = None
+    """The only collection that was searched; None for several, or none."""
 
 
 # --- events of a streamed answer, in the order that `chat_service.proto` documents -------------

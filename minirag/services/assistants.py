@@ -39,7 +39,7 @@ class AssistantService:
         self, context: TenantContext, values: AssistantValues, *, request: RequestKey | None
     ) -> Assistant:
         """Raises `AlreadyExists` for a taken name, `NotFound` for a collection that isn't there."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
                 return await get_assistant(uow, UUID(outcome["assistant_id"]))
             await check_collections(uow, values.collection_ids)
@@ -63,15 +63,16 @@ class AssistantService:
             return assistant
 
     async def get(self, context: TenantContext, assistant_id: UUID) -> Assistant:
-        async with self._uow.tenant(context.tenant_id) as uow:
-            return await get_assistant(uow, assistant_id)
+        async with self._uow.tenant(context) as uow:
+            return _as_seen(context, await get_assistant(uow, assistant_id))
 
     async def list_page(
         self, context: TenantContext, *, after: UUID | None, limit: int
     ) -> Page[Assistant, UUID]:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             found = await uow.assistants.list_page(after=after, limit=limit + 1)
-        return Page.cut(found, limit, lambda assistant: assistant.id)
+        seen = [_as_seen(context, assistant) for assistant in found]
+        return Page.cut(seen, limit, lambda assistant: assistant.id)
 
     async def update(
         self,
@@ -84,7 +85,7 @@ class AssistantService:
         request: RequestKey | None,
     ) -> Assistant:
         """Take the named fields from `values`, leave the others as they are."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             current = await get_assistant(uow, assistant_id)
             if await recall(uow.requests, request):
                 return current
@@ -105,12 +106,20 @@ class AssistantService:
         if_revision: int | None,
         request: RequestKey | None,
     ) -> None:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
                 return
             if not await uow.assistants.remove(assistant_id, if_revision=if_revision):
                 raise _not_found(assistant_id)
             await remember(uow.requests, request, assistant_id=assistant_id)
+
+
+def _as_seen(context: TenantContext, assistant: Assistant) -> Assistant:
+    """To a restricted key, other collections look as if they weren't there."""
+    if context.collection_ids is None:
+        return assistant
+    seen = tuple(each for each in assistant.collection_ids if each in context.collection_ids)
+    return replace(assistant, collection_ids=seen)
 
 
 async def get_assistant(uow: TenantUnitOfWork, assistant_id: UUID) -> Assistant:

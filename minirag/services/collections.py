@@ -9,7 +9,7 @@ from minirag.domain.access import TenantContext
 from minirag.domain.documents import Collection
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
-from minirag.errors import NotFound
+from minirag.errors import NotFound, PermissionDenied
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
@@ -18,6 +18,14 @@ from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
 
 def collection_not_found(collection_id: UUID) -> NotFound:
     return NotFound("collection", encode_id(IdKind.COLLECTION, collection_id))
+
+
+def _refuse_restricted(context: TenantContext, deed: str) -> None:
+    if context.collection_ids is not None:
+        raise PermissionDenied(
+            f"the key is restricted to some collections and can't {deed}: use a key without collection_ids",
+            reason="KEY_RESTRICTED",
+        )
 
 
 class CollectionService:
@@ -38,9 +46,11 @@ class CollectionService:
     ) -> Collection:
         """Make a collection in the embedding space of the server's current model.
 
-        Raises `AlreadyExists` when the tenant has one of that name.
+        Raises `AlreadyExists` when the tenant has one of that name, `PermissionDenied` for a key that is
+        restricted to some collections.
         """
-        async with self._uow.tenant(context.tenant_id) as uow:
+        _refuse_restricted(context, "create collections")
+        async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
                 collection_id = UUID(outcome["collection_id"])
                 first = await uow.collections.get(collection_id)
@@ -63,7 +73,7 @@ class CollectionService:
             return collection
 
     async def get(self, context: TenantContext, collection_id: UUID) -> Collection:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             collection = await uow.collections.get(collection_id)
         if collection is None:
             raise collection_not_found(collection_id)
@@ -72,7 +82,7 @@ class CollectionService:
     async def list_page(
         self, context: TenantContext, *, after: UUID | None, limit: int
     ) -> Page[Collection, UUID]:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             found = await uow.collections.list_page(after=after, limit=limit + 1)
         return Page.cut(found, limit, lambda collection: collection.id)
 
@@ -86,7 +96,11 @@ class CollectionService:
         if_revision: int | None,
         request: RequestKey | None,
     ) -> Collection:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        """Raises `AlreadyExists` for a taken name, `PermissionDenied` when a restricted key renames."""
+        if display_name is not None:
+            # A name that is taken would tell of a collection that isn't there for such a key.
+            _refuse_restricted(context, "rename collections")
+        async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
                 changed = await uow.collections.get(collection_id)
             else:
@@ -110,7 +124,7 @@ class CollectionService:
         request: RequestKey | None,
     ) -> None:
         """Hide the collection with its documents now, and erase them in the background."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
                 return
             if not await uow.collections.mark_deleted(collection_id, if_revision=if_revision):

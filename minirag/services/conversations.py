@@ -19,14 +19,14 @@ class ConversationService:
         self._uow = uow
 
     async def get(self, context: TenantContext, conversation_id: UUID) -> Conversation:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             return await get_conversation(uow, conversation_id)
 
     async def list_page(
         self, context: TenantContext, *, assistant_id: UUID | None, after: UUID | None, limit: int
     ) -> Page[Conversation, UUID]:
         """Newest first; `NotFound` for an assistant that isn't there."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if assistant_id is not None:
                 await get_assistant(uow, assistant_id)
             found = await uow.conversations.list_page(
@@ -43,7 +43,7 @@ class ConversationService:
         if_revision: int | None,
         request: RequestKey | None,
     ) -> Conversation:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
                 return await get_conversation(uow, conversation_id)
             changed = await uow.conversations.update(
@@ -62,7 +62,7 @@ class ConversationService:
         if_revision: int | None,
         request: RequestKey | None,
     ) -> None:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
                 return
             if not await uow.conversations.remove(conversation_id, if_revision=if_revision):
@@ -72,7 +72,7 @@ class ConversationService:
     async def list_messages(
         self, context: TenantContext, conversation_id: UUID, *, after: UUID | None, limit: int
     ) -> Page[Message, UUID]:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             await get_conversation(uow, conversation_id)
             found = await uow.messages.list_page(conversation_id, after=after, limit=limit + 1)
         return Page.cut(found, limit, lambda message: message.id)

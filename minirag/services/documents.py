@@ -104,7 +104,7 @@ class DocumentService:
         """
         if new.byte_size is not None and new.byte_size > self._max_bytes:
             raise document_too_large(self._max_bytes)
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if await uow.collections.get(new.collection_id) is None:
                 raise collection_not_found(new.collection_id)
         version_id = new_id()
@@ -152,7 +152,7 @@ class DocumentService:
         if request is not None:
             whole = hashlib.sha256(request.fingerprint + bytes.fromhex(info.sha256)).digest()
             request = replace(request, fingerprint=whole)
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
                 return await _get(uow, UUID(outcome["document_id"])), False
             if await uow.collections.get(new.collection_id) is None:
@@ -190,6 +190,8 @@ class DocumentService:
             declared_media_type=new.declared_media_type,
             file_name=new.file_name,
             create_time=now,
+            key_id=context.key_id,
+            user_id=context.user_id,
         )
         if existing is not None:
             return await uow.documents.add_version(
@@ -221,13 +223,13 @@ class DocumentService:
             raise InvalidRequest.field("content", "the document is empty: send at least one byte")
 
     async def get(self, context: TenantContext, document_id: UUID) -> Document:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             return await _get(uow, document_id)
 
     async def list_page(
         self, context: TenantContext, wanted: DocumentFilter, *, after: UUID | None, limit: int
     ) -> Page[Document, UUID]:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if (
                 wanted.collection_id is not None
                 and await uow.collections.get(wanted.collection_id) is None
@@ -247,7 +249,7 @@ class DocumentService:
         request: RequestKey | None,
     ) -> Document:
         """Change name or metadata; metadata reaches the search index in the background."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
                 return await _get(uow, document_id)
             changed = await uow.documents.update_metadata(
@@ -270,7 +272,7 @@ class DocumentService:
         request: RequestKey | None,
     ) -> None:
         """Hide the document now, and erase it in the background."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
                 return
             await _get(uow, document_id)
@@ -290,7 +292,7 @@ class DocumentService:
         end: int | None,
     ) -> TextSlice:
         """Read bytes start..end of a version's text, clipped to whole characters inside them."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             document = await _get(uow, document_id)
             wanted = version_id or document.published_version_id
             if wanted is None:
@@ -317,7 +319,7 @@ class DocumentService:
         self, context: TenantContext, document_id: UUID, *, after_ordinal: int, limit: int
     ) -> Page[Chunk, int]:
         """List the published version's chunks; none before the document was READY."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             document = await _get(uow, document_id)
             if document.published_version_id is None:
                 return Page((), None)

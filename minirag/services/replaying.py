@@ -67,7 +67,7 @@ class AnswerReplayer:
     async def _load(
         self, context: TenantContext, generation_id: UUID
     ) -> tuple[Generation, Message]:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             generation = await uow.generations.get(generation_id)
             if generation is not None:
                 message = await uow.messages.get(generation.answer_message_id)

@@ -57,7 +57,7 @@ class DocumentWatcher:
 
         With `until_final` it ends once every chosen document is READY, FAILED or gone.
         """
-        watch = _Watch(self._uow, context.tenant_id, wanted)
+        watch = _Watch(self._uow, context, wanted)
         async for document in watch.snapshot():
             yield DocumentChanged(document)
         yield SnapshotEnd(len(watch.sent))
@@ -70,9 +70,11 @@ class DocumentWatcher:
 class _Watch:
     """What one stream has sent so far."""
 
-    def __init__(self, uow: UnitOfWorkFactory, tenant_id: UUID, wanted: DocumentFilter) -> None:
+    def __init__(
+        self, uow: UnitOfWorkFactory, context: TenantContext, wanted: DocumentFilter
+    ) -> None:
         self._uow = uow
-        self._tenant_id = tenant_id
+        self._context = context
         self._wanted = wanted
         # By the clock of Postgres, which stamps the changes: it may differ from this server's.
         self._since = BEGINNING
@@ -86,7 +88,7 @@ class _Watch:
         collection_id = self._wanted.collection_id
         after: UUID | None = None
         while True:
-            async with self._uow.tenant(self._tenant_id) as uow:
+            async with self._uow.tenant(self._context) as uow:
                 if after is None and collection_id is not None:
                     if await uow.collections.get(collection_id) is None:
                         raise collection_not_found(collection_id)
@@ -105,7 +107,7 @@ class _Watch:
         events: list[WatchEvent] = []
         since = self._since
         while True:
-            async with self._uow.tenant(self._tenant_id) as uow:
+            async with self._uow.tenant(self._context) as uow:
                 page = await uow.documents.list_changed(self._wanted, since=since, limit=PAGE)
                 gone: set[UUID] = set()
                 if len(page) < PAGE:

@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from minirag.domain.access import TenantContext
 from minirag.domain.documents import Document, DocumentFilter
 from minirag.domain.ids import new_id
 from minirag.domain.jobs import Job, JobKind, JobState
 from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.tenants import Credential
-from minirag.domain.usage import UsageRecord
+from minirag.domain.usage import ModelPrice, UsageRecord
 from minirag.errors import Conflict, MiniRagError, Unavailable
 from minirag.services.ports.storage import RequestKey
 
@@ -34,11 +35,12 @@ class FakeStorage:
         self.requests = FakeRequests()
         self.spaces = FakeSpaces()
         self.usage = FakeUsage()
+        self.model_prices = FakeModelPrices()
         self.documents = FakeDocuments()
         self.collections = FakeCollections()
 
     @asynccontextmanager
-    async def tenant(self, tenant_id: UUID) -> AsyncIterator[Any]:
+    async def tenant(self, whose: UUID | TenantContext) -> AsyncIterator[Any]:
         self._open()
         yield self
 
@@ -180,7 +182,18 @@ class FakeUsage:
     records: list[UsageRecord] = field(default_factory=list)
 
     async def add(self, record: UsageRecord) -> None:
-        self.records.append(record)
+        if all(known.id != record.id for known in self.records):
+            self.records.append(record)
+
+
+@dataclass
+class FakeModelPrices:
+    own: dict[str, ModelPrice] = field(default_factory=dict)
+    reads: int = 0
+
+    async def list_all(self) -> list[ModelPrice]:
+        self.reads += 1
+        return list(self.own.values())
 
 
 @dataclass

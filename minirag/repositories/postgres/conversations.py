@@ -53,6 +53,8 @@ class PostgresConversationRepository:
                 "create_time": conversation.create_time,
                 "update_time": conversation.update_time,
                 "revision": conversation.revision,
+                "key_id": conversation.key_id,
+                "user_id": conversation.user_id,
             },
         )
 
@@ -111,4 +113,6 @@ def _conversation(row: Row[Any]) -> Conversation:
         create_time=row.create_time,
         update_time=row.update_time,
         revision=row.revision,
+        key_id=row.key_id,
+        user_id=row.user_id,
     )

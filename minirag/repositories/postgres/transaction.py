@@ -18,6 +18,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from minirag.domain.access import TenantContext
 from minirag.errors import MiniRagError
 from minirag.repositories.postgres.failures import FAILURES, translate
 
@@ -27,10 +28,18 @@ CONNECT_ATTEMPTS = 3
 ROLLBACK_TIMEOUT = 5.0
 
 
-def tenant_reach(tenant_id: UUID) -> str:
-    """The statement that lets a transaction see one tenant."""
-    # `hex` exists on a UUID only, and holds nothing but hexadecimal digits.
-    return f"SET LOCAL app.tenant_id = '{tenant_id.hex}'"
+def tenant_reach(whose: UUID | TenantContext) -> str:
+    """The statements that let a transaction see one tenant: all of it, or of a key that is restricted to
+    some collections, these and the conversations that it began."""
+    if isinstance(whose, UUID):
+        # `hex` exists on a UUID only, and holds nothing but hexadecimal digits.
+        return f"SET LOCAL app.tenant_id = '{whose.hex}'"
+    tenant = f"SET LOCAL app.tenant_id = '{whose.tenant_id.hex}'"
+    if whose.collection_ids is None:
+        return tenant
+    allowed = ",".join(collection_id.hex for collection_id in whose.collection_ids)
+    key = "" if whose.key_id is None else whose.key_id.hex
+    return f"{tenant};SET LOCAL app.collection_ids = '{{{allowed}}}';SET LOCAL app.own_key_id = '{key}'"
 
 
 def credential_reach(key_id: UUID) -> str:

@@ -58,9 +58,15 @@ from minirag.repositories.postgres.transaction import (
     tenant_reach,
 )
 from minirag.repositories.postgres.usage import PostgresUsageRepository
+from minirag.repositories.postgres.webhooks import (
+    PostgresWebhookDeliveryRepository,
+    PostgresWebhookRepository,
+    forget_old_deliveries,
+)
 from minirag.repositories.postgres.users import PostgresUserRepository
 from minirag.services.ports import storage
 from minirag.services.ports.audit import AuditRepository
+from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
 from minirag.services.ports.exports import ExportRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
 from minirag.services.ports.people import (
@@ -96,6 +102,10 @@ class PostgresTenantUnitOfWork:
         self.requests: storage.RequestRepository = PostgresRequestRepository(*bound)
         self.jobs: storage.JobRepository = PostgresJobRepository(*bound)
         self.audit: AuditRepository = PostgresAuditRepository(*bound)
+        self.webhooks: WebhookRepository = PostgresWebhookRepository(*bound)
+        self.webhook_deliveries: WebhookDeliveryRepository = PostgresWebhookDeliveryRepository(
+            *bound
+        )
         self.provider_credentials: ProviderCredentialRepository = (
             PostgresProviderCredentialRepository(*bound)
         )
@@ -128,6 +138,9 @@ class PostgresPlatformUnitOfWork:
 
     async def forget_old_requests(self) -> int:
         return await forget_old_requests(self._transaction)
+
+    async def forget_old_deliveries(self) -> int:
+        return await forget_old_deliveries(self._transaction)
 
     async def forget_old_sign_ins(self) -> int:
         forgotten = await forget_old_attempts(self._transaction)

@@ -40,6 +40,7 @@ from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.tenants import ApiKey, Credential, Tenant, TenantState
 from minirag.services.ports.audit import AuditRepository
+from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
 from minirag.services.ports.exports import ExportRepository
 from minirag.services.ports.limits import LimitRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
@@ -421,6 +422,8 @@ class TenantUnitOfWork(Protocol):
     requests: RequestRepository
     jobs: JobRepository
     audit: AuditRepository
+    webhooks: WebhookRepository
+    webhook_deliveries: WebhookDeliveryRepository
     provider_credentials: ProviderCredentialRepository
     sealed_records: SealedRecordRepository
     users: UserRepository
@@ -448,6 +451,9 @@ class PlatformUnitOfWork(Protocol):
 
     async def forget_old_requests(self) -> int:
         """Delete request outcomes past their 24 h, of every tenant."""
+
+    async def forget_old_deliveries(self) -> int:
+        """Delete some webhook deliveries past their 30 days, of every tenant; 0 when none is left."""
 
     async def forget_old_sign_ins(self) -> int:
         """Delete expired sessions, of every tenant, and failed sign-ins of more than a day ago."""

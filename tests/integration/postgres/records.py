@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from minirag.domain.audit import Actor, ActorKind, AuditEvent
 from minirag.domain.chats import (
     Assistant,
     Citation,
@@ -182,6 +183,20 @@ def make_usage_record(tenant_id: UUID, **changes: Any) -> UsageRecord:
     return replace(record, **changes)
 
 
+def make_audit_event(tenant_id: UUID | None, **changes: Any) -> AuditEvent:
+    event = AuditEvent(
+        id=new_id(),
+        tenant_id=tenant_id,
+        create_time=now(),
+        actor=Actor(ActorKind.API_KEY, new_id(), "minirag.v1.S/M", "127.0.0.1", "0123456789abcdef"),
+        resource_type="document",
+        resource_id=f"doc_{new_id().hex}",
+        outcome="OK",
+        details={"fields": "display_name"},
+    )
+    return replace(event, **changes)
+
+
 def make_request(**changes: Any) -> RequestKey:
     fingerprint = hashlib.sha256(b"request").digest()
     return replace(RequestKey(uuid4(), "CreateCollection", fingerprint), **changes)
@@ -227,3 +242,4 @@ async def fill_every_table(unit: TenantUnitOfWork, tenant_id: UUID) -> None:
     await unit.requests.begin(request)
     await unit.requests.finish(request, b"outcome")
     await unit.jobs.add(JobKind.ERASE_DOCUMENT, document.id)
+    await unit.audit.add(make_audit_event(tenant_id))
