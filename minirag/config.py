@@ -104,6 +104,19 @@ class Settings(BaseSettings):
         " and sign users' tokens.",
     )
 
+    access_token_minutes: float = Field(
+        10.0, gt=0, le=60, description="How long a signed-in user's access token works."
+    )
+    session_days: float = Field(
+        30.0, gt=0, le=365, description="Days after which a user has to sign in again."
+    )
+    sign_in_peer_failures: int = Field(
+        100,
+        ge=0,
+        description="Failed sign-ins from one address that don't slow it yet; 0 counts no addresses,"
+        " for servers that see only their proxy's.",
+    )
+
     # -- stores
     database_url: SecretStr | None = Field(
         None, description="postgresql:// URL of the application role (owns nothing, NOBYPASSRLS)."
@@ -182,6 +195,19 @@ class Settings(BaseSettings):
     relay_interval: float = Field(0.2, gt=0, le=60, description="Pause between looks for due jobs.")
     tenant_grace_days: float = Field(
         7.0, ge=0, le=365, description="Days between DeleteTenant and the erasure, unless `now`."
+    )
+
+    # -- requests to addresses that tenants choose
+    outbound_allowed_networks: str = Field(
+        "",
+        description="CIDRs, comma-separated, that webhooks may lead to beside the public internet, by http"
+        " as well.",
+    )
+    outbound_ca_file: Path | None = Field(
+        None, description="PEM certificates of authorities that webhooks may have beside the public ones."
+    )
+    webhook_allow_http: bool = Field(
+        False, description="Allow webhooks to public addresses without TLS."
     )
 
     # -- logs

@@ -9,16 +9,23 @@ from worker.relay import Chore
 
 ORPHANS_PERIOD = 5.0
 REQUESTS_PERIOD = 3600.0
+SIGN_INS_PERIOD = 3600.0
 
 
 def list_chores(container: Container) -> Sequence[Chore]:
-    """Answers whose server was killed are ended; outcomes of requests past their 24 h are forgotten."""
+    """Answers whose server was killed are ended; old outcomes, sessions and failed sign-ins are forgotten."""
     return (
         Chore("orphaned answers", ORPHANS_PERIOD, container.ledger.interrupt_orphans),
         Chore("old requests", REQUESTS_PERIOD, lambda: forget_old_requests(container)),
+        Chore("old sign-ins", SIGN_INS_PERIOD, lambda: forget_old_sign_ins(container)),
     )
 
 
 async def forget_old_requests(container: Container) -> None:
     async with container.uow_factory.platform() as uow:
         await uow.forget_old_requests()
+
+
+async def forget_old_sign_ins(container: Container) -> None:
+    async with container.uow_factory.platform() as uow:
+        await uow.forget_old_sign_ins()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from minirag.domain.limits import UNLIMITED, Limits
@@ -22,6 +23,8 @@ class TenantContext:
     role: UserRole | None = None
     """Set for users only."""
     session_id: UUID | None = None
+    token_expire_time: datetime | None = None
+    """When a user's access token stops working."""
     collection_ids: frozenset[UUID] | None = None
     """The only collections that may be touched; None means all."""
     limits: Limits = UNLIMITED

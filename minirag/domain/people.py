@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from minirag.domain.limits import UNLIMITED, Limits
 from minirag.domain.tenants import ALL_SCOPES, Scope, TenantState
 
 
@@ -69,10 +70,16 @@ class Session:
     tenant_id: UUID
     user_id: UUID
     refresh_digest: bytes
-    """SHA-256 of the one refresh token that works."""
+    """SHA-256 of the secret of the one refresh token that works."""
+    refresh_time: datetime
+    """When it was made."""
     create_time: datetime
     expire_time: datetime
     revoke_time: datetime | None = None
+
+    def is_alive(self, now: datetime) -> bool:
+        """Neither ended nor expired at `now`."""
+        return self.revoke_time is None and now < self.expire_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +91,4 @@ class SignedInUser:
     tenant_slug: str
     tenant_display_name: str
     tenant_state: TenantState
+    tenant_limits: Limits = UNLIMITED

@@ -12,15 +12,18 @@ from uuid import UUID
 import structlog
 
 from minirag.domain.access import PlatformContext, Principal, TenantContext
+from minirag.domain.people import SignedInUser, UserState
 from minirag.domain.tenants import Credential, TenantState
 from minirag.errors import MiniRagError, PermissionDenied, Unauthenticated
 from minirag.services.api_keys import digest, parse_key
 from minirag.services.background import BackgroundTasks
 from minirag.services.clock import utc_now
+from minirag.services.ports.people import AccessClaims, TokenSigner
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 log = structlog.get_logger()
 
+ACCESS_TOKEN_PREFIX = "mrt_"  # noqa: S105  # what tells a token from a key
 CACHE_ENTRIES = 10_000
 TOUCH_SECONDS = 60.0
 
@@ -28,14 +31,15 @@ TOUCH_SECONDS = 60.0
 @dataclass(slots=True)
 class _Trusted:
     context: TenantContext
-    credential: Credential
+    credential: Credential | SignedInUser
     until: float
 
 
 class Authenticator:
-    """Checks credentials; a good API key is trusted for a few seconds without a look at Postgres.
+    """Checks credentials; a good key or access token is trusted for a few seconds without a look at Postgres.
 
-    That time bounds how long a revoked key or a suspended tenant still works on this server.
+    That time bounds how long a revoked key, an ended session, a former role or a suspended tenant still
+    works on this server.
     """
 
     def __init__(
@@ -45,8 +49,10 @@ class Authenticator:
         *,
         platform_key: str | None,
         trust_seconds: float,
+        signer: TokenSigner | None = None,
     ) -> None:
         self._uow = uow
+        self._signer = signer
         self._platform_digest = None if platform_key is None else _hash(platform_key)
         self._trust_seconds = trust_seconds
         self._trusted: OrderedDict[bytes, _Trusted] = OrderedDict()
@@ -75,6 +81,8 @@ class Authenticator:
         now = time.monotonic()
         trusted = self._trusted.get(fingerprint)
         if trusted is not None and now < trusted.until:
+            if isinstance(trusted.credential, SignedInUser):
+                return _admit_user(trusted.credential, trusted.context)
             return self._admit(trusted.credential, trusted.context)
         if self._platform_digest is not None and hmac.compare_digest(
             fingerprint, self._platform_digest
@@ -84,6 +92,10 @@ class Authenticator:
 
     async def _check(self, token: str, fingerprint: bytes, now: float) -> TenantContext:
         self._trusted.pop(fingerprint, None)
+        if self._signer is not None and token.startswith(ACCESS_TOKEN_PREFIX):
+            user, context = await self._check_user(self._signer.read(token))
+            self._trust(fingerprint, _Trusted(context, user, now + self._trust_seconds))
+            return context
         parsed = parse_key(token)
         if parsed is None:
             raise Unauthenticated("the key is malformed: copy it again, whole and without spaces")
@@ -98,11 +110,31 @@ class Authenticator:
             credential, TenantContext(tenant_id=key.tenant_id, key_id=key.id, scopes=key.scopes)
         )
         # Counted from before the look into Postgres: a slow one mustn't lengthen a revoked key's life.
-        self._trusted[fingerprint] = _Trusted(context, credential, now + self._trust_seconds)
-        if len(self._trusted) > CACHE_ENTRIES:
-            self._trusted.popitem(last=False)
+        self._trust(fingerprint, _Trusted(context, credential, now + self._trust_seconds))
         self._touch(context)
         return context
+
+    async def _check_user(self, claims: AccessClaims) -> tuple[SignedInUser, TenantContext]:
+        async with self._uow.tenant(claims.tenant_id) as uow:
+            found = await uow.sessions.load(claims.session_id)
+        if found is None or found.user.id != claims.user_id:
+            raise _session_ended()
+        role = found.user.role
+        context = TenantContext(
+            tenant_id=claims.tenant_id,
+            scopes=role.scopes,
+            user_id=found.user.id,
+            role=role,
+            session_id=found.session.id,
+            token_expire_time=claims.expire_time,
+            limits=found.tenant_limits,
+        )
+        return found, _admit_user(found, context)
+
+    def _trust(self, fingerprint: bytes, trusted: _Trusted) -> None:
+        self._trusted[fingerprint] = trusted
+        if len(self._trusted) > CACHE_ENTRIES:
+            self._trusted.popitem(last=False)
 
     @staticmethod
     def _admit(credential: Credential, context: TenantContext) -> TenantContext:
@@ -113,11 +145,7 @@ class Authenticator:
             raise Unauthenticated(
                 "the key has expired: create a new one", reason="CREDENTIAL_EXPIRED"
             )
-        if credential.tenant_state is not TenantState.ACTIVE:
-            raise PermissionDenied(
-                f"the tenant is {credential.tenant_state.value.lower()}: ask the platform's operator",
-                reason="TENANT_INACTIVE",
-            )
+        _require_active(credential.tenant_state)
         return context
 
     def _touch(self, context: TenantContext) -> None:
@@ -137,6 +165,31 @@ class Authenticator:
                 await uow.api_keys.touch(key_id, utc_now())
         except MiniRagError as error:
             log.warning("api_key_use_not_recorded", error=error.message)
+
+
+def _admit_user(found: SignedInUser, context: TenantContext) -> TenantContext:
+    now = utc_now()
+    if context.token_expire_time is not None and now >= context.token_expire_time:
+        raise Unauthenticated(
+            "the access token has expired: get the next one from RefreshSession",
+            reason="CREDENTIAL_EXPIRED",
+        )
+    if not found.session.is_alive(now) or found.user.state is not UserState.ACTIVE:
+        raise _session_ended()
+    _require_active(found.tenant_state)
+    return context
+
+
+def _session_ended() -> Unauthenticated:
+    return Unauthenticated("the session has ended: sign in again")
+
+
+def _require_active(state: TenantState) -> None:
+    if state is not TenantState.ACTIVE:
+        raise PermissionDenied(
+            f"the tenant is {state.value.lower()}: ask the platform's operator",
+            reason="TENANT_INACTIVE",
+        )
 
 
 def _hash(text: str) -> bytes:

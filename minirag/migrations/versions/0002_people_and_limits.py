@@ -205,6 +205,11 @@ CREATE TABLE webhook_deliveries (
     FOREIGN KEY (tenant_id, webhook_id) REFERENCES webhooks ON DELETE CASCADE
 );
 CREATE INDEX webhook_deliveries_webhook_idx ON webhook_deliveries (tenant_id, webhook_id, id);
+CREATE INDEX webhook_deliveries_state_idx ON webhook_deliveries (tenant_id, webhook_id, state, id)
+    WHERE state <> 'DELIVERED';
+CREATE INDEX webhook_deliveries_tests_idx ON webhook_deliveries (tenant_id, create_time)
+    WHERE event_type = 'webhook.test';
+CREATE INDEX webhook_deliveries_create_time_idx ON webhook_deliveries (create_time);
 
 -- No foreign key: the receipt of an erasure outlives the tenant.
 CREATE TABLE operations (
@@ -248,6 +253,10 @@ CREATE POLICY platform_read ON sessions FOR SELECT
     USING ({PLATFORM} AND expire_time < now());
 CREATE POLICY platform_forget ON sessions FOR DELETE
     USING ({PLATFORM} AND expire_time < now());
+CREATE POLICY platform_read ON webhook_deliveries FOR SELECT
+    USING ({PLATFORM} AND create_time < now() - interval '30 days');
+CREATE POLICY platform_forget ON webhook_deliveries FOR DELETE
+    USING ({PLATFORM} AND create_time < now() - interval '30 days');
 CREATE POLICY platform ON operations
     USING ({PLATFORM}) WITH CHECK ({PLATFORM});
 """
