@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 import structlog
+from qdrant_client import AsyncQdrantClient
 
+from minirag import bootstrap
 from minirag.bootstrap import Container, build_container
-from minirag.config import load_settings
+from minirag.config import Settings, load_settings
 from minirag.embedded.redis import RedisServer
+from minirag.repositories.vectors.qdrant import QdrantVectorStore
 from minirag.server import RagServer
 from tests.isolation.estates import Estate, found_tenant
+from tests.isolation.vector_mutants import TwinStore
 from tests.isolation.wire import Wire
 from tests.mock_provider import MockProvider
 from tests.support.database import Database
@@ -31,6 +35,7 @@ class Served:
     """A server, reached as a client reaches it, and the parts that it runs on."""
 
     container: Container
+    vectors: TwinStore
     wire: Wire
     database: Database
     directory: Path
@@ -71,7 +76,17 @@ async def served(
             relay_interval=0.02,
         )
         (directory / "blobs").mkdir()
-        container = await build_container(settings)
+        vectors: list[TwinStore] = []
+        open_vectors = bootstrap._open_vectors
+
+        async def open_both(settings: Settings) -> TwinStore:
+            memory = QdrantVectorStore(client=AsyncQdrantClient(":memory:"))
+            vectors.append(TwinStore(await open_vectors(settings), memory))
+            return vectors[0]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bootstrap, "_open_vectors", open_both)
+            container = await build_container(settings)
         runtime = WorkerRuntime(container)
         container.bell.connect(runtime.wake)
         server = RagServer(container)
@@ -80,7 +95,13 @@ async def served(
         wire = Wire(f"127.0.0.1:{port}")
         try:
             yield Served(
-                container, wire, database, directory, mock_provider, f"Bearer {PLATFORM_KEY}"
+                container,
+                vectors[0],
+                wire,
+                database,
+                directory,
+                mock_provider,
+                f"Bearer {PLATFORM_KEY}",
             )
         finally:
             await wire.close()

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from minirag.domain.ids import new_id
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from tests.integration.postgres import test_row_level_security as guards
 from tests.integration.postgres.records import add_tenant, fill_every_table
@@ -112,6 +113,33 @@ async def test_every_opened_policy_is_noticed(
     assert alarms == [], "the guards must be silent when nothing is mutated"
 
 
+RESTRICTED = """
+    SELECT count(*) FROM pg_policies
+    WHERE schemaname = 'public' AND tablename = $1 AND permissive = 'RESTRICTIVE'
+"""
+
+
+async def _a_key_for_no_collection_meets_nothing(
+    app: asyncpg.Connection, pair: guards.Pair, table: str
+) -> None:
+    if not await app.fetchval(RESTRICTED, table):
+        return
+    settings = {"tenant_id": pair.ours, "collection_ids": "{}", "own_key_id": new_id()}
+    # No condition and no column read, so that each verb's policy stands alone.
+    for statement in (
+        f"UPDATE {table} SET tenant_id = '{pair.ours}'",
+        f"DELETE FROM {table}",
+    ):
+        async with guards.reach(app, **settings):
+            try:
+                done = await app.execute(statement)
+            except asyncpg.InsufficientPrivilegeError:
+                continue  # not granted
+            assert done.endswith(" 0"), statement
+    async with guards.reach(app, **settings):
+        assert await app.fetchval(f"SELECT count(*) FROM {table}") == 0
+
+
 async def notices(
     app: asyncpg.Connection,
     uow: PostgresUnitOfWorkFactory,
@@ -135,6 +163,7 @@ async def notices(
             (app, uow, pair),
         ),
         (guards.test_platform_sees_generations_only_when_their_lease_ran_out, (app, uow, pair)),
+        (_a_key_for_no_collection_meets_nothing, (app, pair, table)),
     ]
     for check, arguments in checks:
         with monkeypatch.context() as patch:

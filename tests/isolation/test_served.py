@@ -1,25 +1,44 @@
-"""What a running server answers to whom: the isolation matrix, and how long the answers take."""
+"""What a running server answers to whom: the isolation matrix, how long the answers take, and what reaches
+answers and prompts when the vector store's filters are gone."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
-from uuid import uuid4
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID, uuid4
 
+import asyncpg
+import pytest
+from google.protobuf.message import Message
 from grpc import StatusCode
+from minirag_sdk.v1 import chat_service_pb2 as chat
 from minirag_sdk.v1 import document_service_pb2 as document
 
 from minirag.api.method_table import METHOD_TABLE
 from minirag.domain.ids import IdKind
+from minirag.domain.retrieval import VectorHit
+from minirag.repositories.postgres import chunks
+from minirag.services.retrieval import Retriever, SearchPlan
 from tests.isolation.callers import gather_callers
 from tests.isolation.cells import Cell, Planner, count_used_elsewhere, fill
 from tests.isolation.conftest import COMPLETE, Served
 from tests.isolation.contract import RPCS
 from tests.isolation.entries import Entry, Etag, Names, Unread
-from tests.isolation.estates import Estate
+from tests.isolation.estates import Estate, wait_ready
+from tests.isolation.mutated_statements import without_tenant
 from tests.isolation.table import TABLE
 from tests.isolation.tally import TALLY
 from tests.isolation.timing import TOLERANCE, Call, compare_medians, differ
+from tests.isolation.vector_mutants import (
+    ENGINES,
+    VectorMutant,
+    given_away,
+    list_mutants,
+    show_foreign,
+)
 from tests.isolation.wire import Outcome
 from tests.isolation.witness import Canaries, read_blobs, read_points, read_rows
 from tests.support.rows import raw
@@ -121,7 +140,7 @@ def neutral(cell: Cell, outcome: Outcome) -> tuple[Cell, Outcome]:
 async def witness(served: Served, theirs: Estate) -> dict[str, list[str]]:
     tenant_id = raw(IdKind.TENANT, theirs.tenant_id)
     found = dict(await read_rows(served.database.owner_url, tenant_id))
-    found["points"] = read_points(served.container.vectors, tenant_id)
+    found["points"] = read_points(served.vectors.edge, tenant_id)
     found["blobs"] = read_blobs(served.directory / "blobs", tenant_id)
     return found
 
@@ -170,3 +189,138 @@ async def prepare(served: Served, cell: Cell, entry: Entry, ours: Estate) -> Cal
         await served.wire.attempt(cell.rpc, parts, cell.caller.authorization)
 
     return call
+
+
+QUESTION = "Which word opens the vault of the castle?"
+MODES = (
+    document.RETRIEVAL_MODE_LEXICAL,
+    document.RETRIEVAL_MODE_DENSE,
+    document.RETRIEVAL_MODE_HYBRID,
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of searching in every mode and asking one question."""
+
+    outcomes: list[Outcome]
+    prompts: str
+    """All that the provider was sent."""
+    hits: list[VectorHit]
+
+    def shows(self, canary: str) -> bool:
+        answers = "".join(text for outcome in self.outcomes for text in outcome.texts())
+        return canary in answers or canary in self.prompts
+
+
+async def ask(served: Served, asker: Estate) -> Asked:
+    served.provider.reset()
+    served.vectors.hits.clear()
+    outcomes = []
+    for mode in MODES:
+        settings = document.RetrievalSettings(mode=mode, limit=50)
+        request = document.SearchRequest(query=QUESTION, retrieval=settings)
+        outcomes.append(await attempt(served, "DocumentService/Search", request, asker))
+    request = chat.SendMessageRequest(content=QUESTION)
+    request.retrieval.limit = 50
+    outcomes.append(await attempt(served, "ChatService/SendMessage", request, asker))
+    bodies = [json.dumps(each.body) for each in served.provider.requests()]
+    return Asked(outcomes, "".join(bodies), list(served.vectors.hits))
+
+
+async def attempt(served: Served, name: str, request: Message, asker: Estate) -> Outcome:
+    outcome = await served.wire.attempt(RPCS[name], [request], asker.bearer)
+    assert outcome.code is StatusCode.OK, outcome
+    return outcome
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_no_foreign_text_reaches_an_answer_or_a_prompt_without_the_vector_filter(
+    served: Served, estates: tuple[Estate, Estate], monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    ours, theirs = estates
+    foreign = set((await witness(served, theirs))["ids"])
+    monkeypatch.setattr(served.vectors, "active", engine)
+    plain = await ask(served, ours)
+    searching = [m for m in list_mutants(engine) if not m.function or "search" in m.function]
+    assert len(searching) == 3
+
+    for mutant in searching:
+        with mutant.active(monkeypatch, drop_all=True):
+            mutated = await ask(served, ours)
+
+        if mutant.function.endswith(".search_lexical"):  # counts words, and finds nothing by itself
+            assert mutated.hits != plain.hits, mutant
+        else:
+            assert show_foreign(mutated.hits, foreign), mutant
+        assert not mutated.shows(theirs.canary), mutant
+        assert ours.canary in mutated.prompts
+        TALLY.note_mutants("vector queries, by what is answered", 1, 1, 1)
+    assert not show_foreign(plain.hits, foreign)
+
+
+async def test_row_level_security_alone_keeps_foreign_text_from_answers_and_prompts(
+    served: Served, estates: tuple[Estate, Estate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No vector filter, no tenant in the query that reads texts, no look at their collections."""
+    ours, theirs = estates
+    take_all_locks_but_one(monkeypatch)
+
+    with VectorMutant("edge").active(monkeypatch, drop_all=True):
+        guarded = await ask(served, ours)
+        await set_row_level_security(served, "DISABLE")
+        try:
+            naked = await ask(served, ours)
+        finally:
+            await set_row_level_security(served, "ENABLE")
+
+    assert not guarded.shows(theirs.canary)
+    assert theirs.canary in naked.prompts, "a leak would not have been seen"
+    TALLY.note_mutants("all other locks at once", 1, 1, 1)
+
+
+async def test_points_stored_as_anothers_show_that_other_nothing(
+    served: Served, estates: tuple[Estate, Estate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = estates
+    with given_away(monkeypatch, raw(IdKind.TENANT, theirs.tenant_id)):
+        request = document.CreateDocumentRequest(
+            collection_id=ours.ids["scratch"],
+            text=f"{QUESTION} The vault of the castle: {ours.canary}.",
+        )
+        made = await ours.send(request)
+        await wait_ready(ours, [made.document.id])
+    mine = set((await witness(served, ours))["ids"])
+
+    with VectorMutant("edge").active(monkeypatch, drop_all=True):
+        asked = await ask(served, theirs)
+
+    assert show_foreign(asked.hits, mine)
+    assert not asked.shows(ours.canary)
+    TALLY.note_mutants("vector queries, by what is answered", 1, 1, 1)
+
+
+class Everything(frozenset[UUID]):
+    """A set that holds whatever it is asked for."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+def take_all_locks_but_one(patch: pytest.MonkeyPatch) -> None:
+    """The tenant's condition of the query that reads texts, and the retriever's look at collections."""
+    patch.setattr(chunks, "_READ_PUBLISHED", without_tenant(chunks._READ_PUBLISHED))
+    read = Retriever._read
+
+    async def read_all(self: Any, context: Any, plan: SearchPlan, *rest: Any) -> Any:
+        return await read(self, context, replace(plan, collections=Everything()), *rest)
+
+    patch.setattr(Retriever, "_read", read_all)
+
+
+async def set_row_level_security(served: Served, verb: str) -> None:
+    tables = ("chunks", "document_versions", "documents", "collections")
+    owner = await asyncpg.connect(served.database.owner_url)
+    for table in tables:
+        await owner.execute(f"ALTER TABLE {table} {verb} ROW LEVEL SECURITY")
+    await owner.close()
