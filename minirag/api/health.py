@@ -24,7 +24,9 @@ PING_TIMEOUT = 2.0
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "": ("postgres", "vectors"),
     f"{PACKAGE}.TenantService": ("postgres",),
+    f"{PACKAGE}.UserService": ("postgres",),
     f"{PACKAGE}.OperationService": ("postgres",),
+    f"{PACKAGE}.WebhookService": ("postgres",),
     f"{PACKAGE}.DocumentService": ("postgres", "vectors", "blobs"),
     f"{PACKAGE}.ChatService": ("postgres", "vectors"),
 }

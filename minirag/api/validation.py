@@ -32,18 +32,27 @@ MAX_PAGE_SIZE = 1000
 NOTHING = UUID(int=0)
 """Stands in for an id that couldn't be read; it never leaves a failed check."""
 
+LONGEST_EMAIL = 254
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 256
+
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# What can be mailed to nearly everywhere, without quoted names: letters have one case mapping only.
+_EMAIL = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 RESOURCE_TYPES: Mapping[IdKind, str] = {
     IdKind.TENANT: "tenant",
+    IdKind.USER: "user",
     IdKind.API_KEY: "api_key",
     IdKind.COLLECTION: "collection",
     IdKind.DOCUMENT: "document",
     IdKind.DOCUMENT_VERSION: "document_version",
     IdKind.ASSISTANT: "assistant",
     IdKind.CONVERSATION: "conversation",
+    IdKind.WEBHOOK: "webhook",
+    IdKind.WEBHOOK_DELIVERY: "webhook_delivery",
     IdKind.OPERATION: "operation",
 }
 
@@ -100,6 +109,27 @@ class RequestCheck:
         if not value or value.isspace():
             self.refuse(field, f"is required: 1 to {longest} characters, not only spaces")
         return self.text(field, value, longest=longest)
+
+    def email(self, field: str, value: str) -> str:
+        """An address as people write it down; whether it exists is not looked at."""
+        if len(value) > LONGEST_EMAIL or _EMAIL.fullmatch(value) is None:
+            self.refuse(
+                field,
+                f"must be an e-mail address, as in ada@example.com, of at most {LONGEST_EMAIL} characters",
+            )
+        return value
+
+    def secret(self, field: str, value: str, *, longest: int) -> str:
+        """Some characters, as they are; they are never told."""
+        if not 1 <= len(value) <= longest:
+            self.refuse(field, f"is required: 1 to {longest} characters")
+        return value
+
+    def new_password(self, field: str, value: str) -> str:
+        """A password that may be set: every character counts, spaces too."""
+        if not SHORTEST_PASSWORD <= len(value) <= LONGEST_PASSWORD:
+            self.refuse(field, f"must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
+        return value
 
     def slug(self, field: str, value: str) -> str:
         if _SLUG.fullmatch(value) is None:

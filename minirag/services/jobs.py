@@ -7,8 +7,9 @@ idempotent, so that even a worker that lost its lease without noticing does no h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from uuid import UUID
 
 import structlog
@@ -22,6 +23,7 @@ from minirag.errors import (
     ProviderUnavailable,
     Unavailable,
 )
+from minirag.services.background import BackgroundTasks
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 log = structlog.get_logger()
@@ -33,11 +35,27 @@ Handler = Callable[[Job], Awaitable[None]]
 GiveUp = Callable[[Job, str], Awaitable[None]]
 
 
+class TryLater(Exception):
+    """Raised by a handler whose job isn't done: it is due again after `delay` seconds.
+
+    `counts` says whether this was one of the job's attempts.
+    """
+
+    def __init__(self, delay: float, reason: str, *, counts: bool) -> None:
+        super().__init__(reason)
+        self.delay = delay
+        self.reason = reason
+        self.counts = counts
+
+
 class JobRunner:
     """Runs one job at a time per call; `run` never raises for what a job does.
 
-    A kind in `give_up` is buried after `max_attempts`. The others were promised, erasures above all: they
-    are tried until they succeed.
+    A kind in `give_up` is buried after `max_attempts`, or its own number in `attempts`. The others were
+    promised, erasures above all: they are tried until they succeed.
+
+    Jobs of a kind in `waiting` do little but wait for others: once claimed, they go on in `background`,
+    and `run` returns, so that no worker's thread waits with them.
     """
 
     def __init__(
@@ -48,12 +66,18 @@ class JobRunner:
         *,
         lease_seconds: float,
         max_attempts: int,
+        attempts: Mapping[JobKind, int] = MappingProxyType({}),
+        waiting: Collection[JobKind] = (),
+        background: BackgroundTasks | None = None,
     ) -> None:
         self._uow = uow
         self._handlers = handlers
         self._give_up = give_up
         self._lease_seconds = lease_seconds
         self._max_attempts = max_attempts
+        self._attempts = attempts
+        self._waiting = frozenset(waiting)
+        self._background = background or BackgroundTasks()
 
     async def run(self, tenant_id: UUID, job_id: UUID) -> None:
         """Claim the job and do it; do nothing when somebody else has it or it is done already.
@@ -65,14 +89,28 @@ class JobRunner:
             job = await uow.jobs.claim(job_id, owner=owner, lease_seconds=self._lease_seconds)
         if job is None:
             return
+        if job.kind in self._waiting:
+            self._background.start(self._finish_alone(job, owner))
+        else:
+            await self._finish(job, owner)
+
+    async def _finish_alone(self, job: Job, owner: str) -> None:
+        try:
+            await self._finish(job, owner)
+        except (
+            Exception
+        ):  # nobody else would hear of it; the lease runs out, and the job comes back
+            log.exception("job_outcome_not_recorded", job_id=str(job.id))
+
+    async def _finish(self, job: Job, owner: str) -> None:
         try:
             await self._do(job, owner)
         except Unavailable as error:
             # The lease runs out by itself, and the job comes back.
-            log.warning("job_outcome_not_recorded", job_id=str(job_id), error=error.message)
+            log.warning("job_outcome_not_recorded", job_id=str(job.id), error=error.message)
 
     async def _do(self, job: Job, owner: str) -> None:
-        if job.attempt > self._max_attempts and job.kind in self._give_up:
+        if job.attempt > self._most_attempts(job) and job.kind in self._give_up:
             # It was claimed that often without anybody living to tell: it may be what kills workers.
             await self._bury(job, owner, "the worker ended in every attempt")
             return
@@ -94,6 +132,8 @@ class JobRunner:
                     self._postpone(job, owner, 0.0, "the worker stopped", refund=True)
                 )
             raise
+        except TryLater as later:
+            await self._postpone(job, owner, later.delay, later.reason, refund=not later.counts)
         except (ProviderThrottled, Unavailable) as error:
             # Not the job's fault: a provider's limit or an outage of ours uses up no attempt.
             delay = error.retry_after or _backoff(job.attempt)
@@ -112,6 +152,9 @@ class JobRunner:
         finally:
             keeper.cancel()
             await asyncio.wait([keeper])
+
+    def _most_attempts(self, job: Job) -> int:
+        return self._attempts.get(job.kind, self._max_attempts)
 
     async def _keep_lease(self, job: Job, owner: str, work: asyncio.Future[None]) -> None:
         """Renew the lease until cancelled; if it was lost, stop the work and return."""
@@ -133,7 +176,7 @@ class JobRunner:
                 return
 
     async def _retry(self, job: Job, owner: str, error: str) -> None:
-        if job.attempt >= self._max_attempts:
+        if job.attempt >= self._most_attempts(job):
             await self._bury(job, owner, error)
         else:
             await self._postpone(job, owner, _backoff(job.attempt), error, refund=False)

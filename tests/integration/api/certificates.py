@@ -24,10 +24,11 @@ class Authority:
     certificate: x509.Certificate
     file: Path
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Write a certificate for 127.0.0.1 of this authority; return its file and its key's."""
+    def issue(self, name: str, host: str = "") -> tuple[Path, Path]:
+        """Write a certificate of this authority, for 127.0.0.1 or for `host`; return its file and its
+        key's."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _sign(key, self.key, self.certificate.subject, is_authority=False)
+        certificate = _sign(key, self.key, self.certificate.subject, is_authority=False, host=host)
         return _write(self.directory, name, certificate, key)
 
 
@@ -62,8 +63,9 @@ def lock_key(key_file: Path) -> Path:
 
 
 def _sign(
-    key: PrivateKey, by: PrivateKey, issuer: x509.Name, *, is_authority: bool
+    key: PrivateKey, by: PrivateKey, issuer: x509.Name, *, is_authority: bool, host: str = ""
 ) -> x509.Certificate:
+    holder = x509.DNSName(host) if host else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     common_name = x509.NameAttribute(NameOID.COMMON_NAME, "MiniRAG test")
     now = datetime.now(UTC)
     return (
@@ -75,7 +77,7 @@ def _sign(
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            x509.SubjectAlternativeName([holder]),
             critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)

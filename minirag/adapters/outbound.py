@@ -1,0 +1,296 @@
+"""HTTP to addresses that tenants chose, without a way into the operator's network.
+
+The host is resolved here, every address that it has is checked, and the connection is made to one of
+those very addresses: a name that is resolved again, to something else, is never asked for (DNS
+rebinding). `Host`, SNI and the certificate are the name's. Neither redirects nor proxies of the
+environment are followed. Each request has a connection of its own, so that each is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+import httpcore
+
+from minirag.adapters.addresses import Address, Network, is_public, is_within
+from minirag.services.ports.outbound import TargetFailed, TargetRefused
+
+Resolver = Callable[[str], Awaitable[Sequence[Address]]]
+"""The addresses of a name. Raises `OSError` when it has none, or nobody can tell."""
+
+MAX_URL = 2000
+FIRST_FREE_PORT = 1024
+PORTS = {"https": 443, "http": 80}
+CONNECT_SECONDS = 3.0
+"""For each address; the time limit of the whole request holds beside it."""
+MOST_ADDRESSES = 3
+"""How many of a name's addresses are tried."""
+BODY_BYTES = 4096
+BODY_SECONDS = 1.0
+LOOKUPS = 64
+"""Names looked up at the same time, in threads of their own: a name whose server is silent must not
+keep Postgres and Redis from being found."""
+
+REFUSED = "must lead to a public address: its host wasn't found, or leads into a private or reserved network"
+NOT_CONNECTED = (
+    "no connection: check the host's name, its port, and that its TLS certificate is valid for it"
+)
+NO_ANSWER = "no answer in time, or one that isn't HTTP"
+
+_URL = re.compile(
+    r"(?P<scheme>https?)://"
+    r"(?P<host>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<path>(?:[/?][!-~]*)?)",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The parts of a URL whose spelling leaves no doubt about what it means."""
+
+    scheme: str
+    host: str
+    """A name in lower case, or an address without brackets."""
+    port: int
+    path: str
+    """With the query."""
+
+    @property
+    def authority(self) -> str:
+        """As the header `Host` has it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, without its body. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+def parse_target(url: str) -> Target:
+    """Read a URL. Raises `TargetRefused`.
+
+    What two programs could read differently is refused rather than guessed at: user names, fragments,
+    backslashes, names that aren't ASCII, addresses as one number, in octal or in hexadecimal.
+    """
+    if len(url) > MAX_URL:
+        raise TargetRefused(f"must have at most {MAX_URL} characters")
+    found = _URL.fullmatch(url)
+    if found is None or "#" in url or "\\" in url:
+        raise TargetRefused(
+            "must read https://host/path, in ASCII (xn--… for other names), without user name, password"
+            " and fragment"
+        )
+    scheme = found["scheme"].lower()
+    port = int(found["port"] or PORTS[scheme])
+    if port not in PORTS.values() and not FIRST_FREE_PORT <= port <= 65535:
+        raise TargetRefused("must have the port 443 or 80, or one from 1024 to 65535")
+    return Target(scheme, _read_host(found["host"].lower()), port, _path(found["path"]))
+
+
+def _read_host(host: str) -> str:
+    if host.startswith("["):
+        try:
+            return str(IPv6Address(host[1:-1]))
+        except ValueError:
+            raise TargetRefused("holds an IPv6 address that isn't one") from None
+    if _NUMBER.fullmatch(host.rpartition(".")[2]):
+        # As browsers do: a name that ends in a number is an address, or wrong.
+        try:
+            return str(ip_address(host))
+        except ValueError:
+            raise TargetRefused(
+                "holds an IP address in an unusual spelling: write it as in 203.0.113.7"
+            ) from None
+    if len(host) > 253 or any(len(label) > 63 for label in host.split(".")):
+        raise TargetRefused("holds a host name that is too long")
+    return host
+
+
+def _path(path: str) -> str:
+    return path if path.startswith("/") else f"/{path}"
+
+
+async def look_up(host: str) -> list[Address]:
+    """Ask the system's resolver, in a thread."""
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(
+        _lookups, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    )
+    return list(dict.fromkeys(ip_address(str(sockaddr[0])) for *_, sockaddr in found))
+
+
+def trust_also(file: Path) -> ssl.SSLContext:
+    """A context that trusts the public authorities and those of a PEM file. Raises `OSError`."""
+    context = httpcore.default_ssl_context()
+    context.load_verify_locations(file)
+    return context
+
+
+_lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="minirag-lookup")
+
+
+class GuardedClient:
+    """Posts to public addresses, and to those of `allowed_networks`.
+
+    Plain http goes to allowed networks only, or everywhere with `allow_http`.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed_networks: Iterable[Network] = (),
+        allow_http: bool = False,
+        resolve: Resolver = look_up,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allowed_networks = tuple(allowed_networks)
+        self._allow_http = allow_http
+        self._resolve = resolve
+        self._ssl_context = ssl_context
+
+    async def check(self, url: str) -> None:
+        """Return if the URL may be called as things are. Raises `TargetRefused`."""
+        target = parse_target(url)
+        try:
+            await self._find(target)
+        except OSError:
+            raise TargetRefused(REFUSED) from None
+
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float
+    ) -> Answer:
+        """Send `body` and return the answer within `seconds`.
+
+        Of the answer's own body a few KB are read, and none kept. Raises `TargetRefused` and
+        `TargetFailed`.
+        """
+        target = parse_target(url)
+        try:
+            async with asyncio.timeout(seconds):
+                addresses = await self._find(target)
+                return await self._exchange(target, addresses, headers, body, seconds)
+        except (OSError, httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+            # `TimeoutError` is an `OSError`: the time may have ended at any point.
+            reason = NO_ANSWER if isinstance(error, TimeoutError) else NOT_CONNECTED
+            raise TargetFailed(reason) from None
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
+            raise TargetFailed(NO_ANSWER) from None
+
+    async def _find(self, target: Target) -> Sequence[Address]:
+        """The addresses of the target, each of them checked: one bad one spoils them all."""
+        addresses = await self._look_up(target.host)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "no address")
+        are_allowed = [is_within(one, self._allowed_networks) for one in addresses]
+        for address, is_allowed in zip(addresses, are_allowed, strict=True):
+            if not is_allowed and not is_public(address):
+                raise TargetRefused(REFUSED)
+        if target.scheme == "http" and not self._allow_http and not all(are_allowed):
+            raise TargetRefused("must be https: this server doesn't send in the clear")
+        return addresses
+
+    async def _look_up(self, host: str) -> Sequence[Address]:
+        try:
+            return [ip_address(host)]
+        except ValueError:
+            pass
+        try:
+            return await self._resolve(host)
+        except (UnicodeError, ValueError):  # a label that no name can have
+            raise TargetRefused(REFUSED) from None
+
+    async def _exchange(
+        self,
+        target: Target,
+        addresses: Sequence[Address],
+        headers: Mapping[str, str],
+        body: bytes,
+        seconds: float,
+    ) -> Answer:
+        origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
+        url = httpcore.URL(
+            scheme=origin.scheme, host=origin.host, port=target.port, target=target.path.encode()
+        )
+        if target.scheme == "https" and self._ssl_context is None:
+            # 0.2 s of work, which a server that sends nothing doesn't need.
+            self._ssl_context = await asyncio.to_thread(httpcore.default_ssl_context)
+        sent = [("Host", target.authority), *headers.items(), ("Connection", "close")]
+        async with (
+            httpcore.AsyncHTTPConnection(
+                origin,
+                ssl_context=self._ssl_context,
+                network_backend=_CheckedAddresses(addresses),
+            ) as connection,
+            connection.stream(
+                "POST",
+                url,
+                headers=sent,
+                content=body,
+                extensions={"timeout": dict.fromkeys(("connect", "read", "write"), seconds)},
+            ) as response,
+        ):
+            # The status is what counts; a body that never ends must not change it.
+            with suppress(Exception):
+                async with asyncio.timeout(BODY_SECONDS):
+                    await _drain(response)
+            return Answer(
+                response.status,
+                {
+                    name.decode("latin-1").lower(): value.decode("latin-1")
+                    for name, value in response.headers
+                },
+            )
+
+
+async def _drain(response: httpcore.Response) -> None:
+    """Read a short body to its end, so that the target sees its answer taken."""
+    size = 0
+    async for part in response.aiter_stream():
+        size += len(part)
+        if size > BODY_BYTES:
+            return
+
+
+class _CheckedAddresses(httpcore.AsyncNetworkBackend):
+    """Connects to the addresses it was made with, whatever host it is asked for."""
+
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self._addresses = addresses[:MOST_ADDRESSES]
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        failure: Exception = httpcore.ConnectError("no address")
+        for address in self._addresses:
+            try:
+                return await self._network.connect_tcp(
+                    str(address), port, CONNECT_SECONDS, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        await self._network.sleep(seconds)
