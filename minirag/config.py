@@ -155,6 +155,11 @@ class Settings(BaseSettings):
     model_api_key: SecretStr | None = Field(
         None, description="Provider key; without it LiteLLM reads the provider's own variable."
     )
+    allowed_models: str = Field(
+        "",
+        description="Models that assistants may name on the operator's credentials, as comma-separated"
+        " patterns (`openai/gpt-4o*`); empty means any of a well-known provider.",
+    )
     model_timeout: float = Field(
         120.0, gt=0, le=3600, description="Longest wait for a whole answer."
     )
@@ -204,7 +209,8 @@ class Settings(BaseSettings):
         " as well.",
     )
     outbound_ca_file: Path | None = Field(
-        None, description="PEM certificates of authorities that webhooks may have beside the public ones."
+        None,
+        description="PEM certificates of authorities that webhooks may have beside the public ones.",
     )
     webhook_allow_http: bool = Field(
         False, description="Allow webhooks to public addresses without TLS."

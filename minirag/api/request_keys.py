@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from typing import Protocol
 from uuid import UUID
 
@@ -24,8 +24,8 @@ def request_key(
 ) -> RequestKey | None:
     """Return the key of a request with an id, None without one.
 
-    `request_id` is the request's own, checked already. The fingerprint is the SHA-256 of everything
-    else that the request says.
+    `request_id` is the request's own, checked already. The fingerprint is an HMAC-SHA-256 of everything
+    else that the request says, keyed by it.
     """
     if request_id is None:
         return None
@@ -35,4 +35,6 @@ def request_key(
         body = request.SerializeToString(deterministic=True)
     finally:
         request.request_id = text
-    return RequestKey(request_id, method, hashlib.sha256(body).digest())
+    # Under the id, which the database holds a hash of: passwords and keys can't be guessed by it.
+    fingerprint = hmac.digest(request_id.bytes, body, "sha256")
+    return RequestKey(request_id, method, fingerprint)

@@ -14,6 +14,7 @@ from minirag.errors import NotFound
 from minirag.services.clock import utc_now
 from minirag.services.collections import collection_not_found
 from minirag.services.idempotency import recall, remember
+from minirag.services.model_policy import ModelPolicy
 from minirag.services.paging import Page
 from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
 
@@ -32,13 +33,16 @@ class AssistantValues:
 
 
 class AssistantService:
-    def __init__(self, uow: UnitOfWorkFactory) -> None:
+    def __init__(self, uow: UnitOfWorkFactory, policy: ModelPolicy | None = None) -> None:
         self._uow = uow
+        self._policy = policy
 
     async def create(
         self, context: TenantContext, values: AssistantValues, *, request: RequestKey | None
     ) -> Assistant:
-        """Raises `AlreadyExists` for a taken name, `NotFound` for a collection that isn't there."""
+        """Raises `AlreadyExists` for a taken name, `NotFound` for a collection that isn't there, and
+        `PermissionDenied` for a model that the operator doesn't allow."""
+        await self._check_model(context, values.model)
         async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
                 return await get_assistant(uow, UUID(outcome["assistant_id"]))
@@ -84,7 +88,12 @@ class AssistantService:
         if_revision: int | None,
         request: RequestKey | None,
     ) -> Assistant:
-        """Take the named fields from `values`, leave the others as they are."""
+        """Take the named fields from `values`, leave the others as they are.
+
+        Raises like `create`, and `Conflict` when another edit came in between.
+        """
+        if "model" in fields:
+            await self._check_model(context, values.model)
         async with self._uow.tenant(context) as uow:
             current = await get_assistant(uow, assistant_id)
             if await recall(uow.requests, request):
@@ -112,6 +121,11 @@ class AssistantService:
             if not await uow.assistants.remove(assistant_id, if_revision=if_revision):
                 raise _not_found(assistant_id)
             await remember(uow.requests, request, assistant_id=assistant_id)
+
+    async def _check_model(self, context: TenantContext, model: str) -> None:
+        """Before a transaction is open, as it may need one of its own."""
+        if self._policy is not None:
+            await self._policy.check(context.tenant_id, model)
 
 
 def _as_seen(context: TenantContext, assistant: Assistant) -> Assistant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
+from uuid import UUID
 
 from minirag.domain.usage import Usage
 from minirag.services.ports.models import EmbeddingBatch
@@ -30,6 +31,7 @@ class FakeEmbeddings:
         *,
         purpose: Literal["document", "query"],
         timeout: float,
+        tenant_id: UUID,
     ) -> EmbeddingBatch:
         if self.failures:
             raise self.failures.pop(0)

@@ -7,6 +7,7 @@ import email.utils
 import math
 import time
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import structlog
 
@@ -32,8 +33,12 @@ class BrokenStreamError(Exception):
         self.status_code = status_code
 
 
-def translate_failure(error: Exception, *, model: str, secret: str | None) -> ProviderError:
+def translate_failure(
+    error: Exception, *, model: str, secret: str | None, own_key_of: str = ""
+) -> ProviderError:
     """Turn what LiteLLM, its HTTP client or a stream raised into one of our errors.
+
+    `secret` is the key that was used; `own_key_of` names the provider if it was the tenant's own.
 
     The provider's own words go to the log, without the key, and never into the message: real
     providers quote keys, prompts and host names in them.
@@ -52,6 +57,11 @@ def translate_failure(error: Exception, *, model: str, secret: str | None) -> Pr
         return ProviderThrottled(
             f"The model provider limits the rate of calls to {model!r}; retry after the delay",
             retry_after=retry_after,
+        )
+    if own_key_of and status in (401, 403):
+        return ProviderRejected(
+            f"The model provider {own_key_of!r} refused your own API key for it, or its use of {model!r}:"
+            " store a valid one with SetProviderCredential, or delete it to use the server's"
         )
     if status == 401 or _lacks_key(error):
         return ProviderRejected(
@@ -90,9 +100,11 @@ def unknown_model(model: str) -> ProviderRejected:
 
 
 def silent_for(seconds: float) -> ProviderUnavailable:
-    return ProviderUnavailable(
+    failure = ProviderUnavailable(
         f"The model provider sent nothing for {seconds:g} s; try again, or choose a faster model"
     )
+    failure.may_be_charged = True
+    return failure
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
@@ -153,8 +165,9 @@ def _lacks_key(error: Exception) -> bool:
 
 def _redacted(error: Exception, secret: str | None) -> str:
     text = str(error)
-    if secret:
-        text = text.replace(secret, "[key]")
+    for form in {secret or "", quote(secret or "", safe="")}:
+        if form:
+            text = text.replace(form, "[key]")
     if loaded_litellm() is None:  # then it isn't LiteLLM's error, and the import would take seconds
         return type(error).__name__
     from litellm._logging import redact_secrets  # noqa: PLC0415  # loaded, as seen above

@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 
 from minirag.adapters.models.answer_streams import AnswerPiece, read_pieces
 from minirag.adapters.models.failures import BrokenStreamError, silent_for, translate_failure
+from minirag.adapters.models.keys import KeyChooser
 from minirag.adapters.models.litellm_loading import load_litellm, loaded_litellm
 from minirag.adapters.models.model_names import ProviderAccess, route_model
 from minirag.adapters.models.usage import estimate, price
 from minirag.domain.chats import FinishReason
+from minirag.domain.models import AllowedModels
 from minirag.domain.usage import Usage
 from minirag.errors import DeadlineExceeded, MiniRagError
 from minirag.services.ports.models import AnswerFinished, AnswerRequest, TextDelta
+from minirag.services.ports.secrets import ProviderKeys
 
 _FINISH_REASONS = {
     "stop": FinishReason.STOP,
@@ -31,7 +34,10 @@ _Result = TypeVar("_Result")
 
 
 class LiteLlmChatModels:
-    """`ChatModels` by LiteLLM. `idle_timeout`: seconds to wait for the next token, the first too."""
+    """`ChatModels` by LiteLLM. `idle_timeout`: seconds to wait for the next token, the first too.
+
+    `keys` are the tenants' own; with `allowed`, tenants may not have any model called.
+    """
 
     def __init__(
         self,
@@ -39,8 +45,11 @@ class LiteLlmChatModels:
         api_base: str | None = None,
         api_key: str | None = None,
         idle_timeout: float = 30.0,
+        keys: ProviderKeys | None = None,
+        allowed: AllowedModels | None = None,
     ) -> None:
         self._access = ProviderAccess(api_base, api_key)
+        self._keys = KeyChooser(self._access, keys, allowed)
         self._idle_timeout = idle_timeout
 
     async def answer(
@@ -48,16 +57,21 @@ class LiteLlmChatModels:
     ) -> AsyncGenerator[TextDelta | AnswerFinished, None]:
         """Stream an answer; closing the generator closes the provider's connection at once.
 
-        Raises `ProviderRejected`, `ProviderThrottled`, `ProviderUnavailable`, and `DeadlineExceeded`
-        after `request.timeout`.
+        Raises `ProviderRejected`, `ProviderThrottled`, `ProviderUnavailable`, what `KeyChooser.choose`
+        raises, and `DeadlineExceeded` after `request.timeout`.
         """
         clock = _Clock(request.timeout, self._idle_timeout)
         litellm = await clock.limit(load_litellm(), idle=False)
-        routed = route_model(litellm, request.model, self._access)
+        route = await clock.limit(
+            self._keys.choose(litellm, request.model, request.tenant_id), idle=False
+        )
         said: list[str] = []
         last = AnswerPiece()
+        stream: Any = None  # LiteLLM's wrapper
         try:
-            stream = await clock.limit(litellm.acompletion(**self._arguments(request, routed)))
+            stream = await clock.limit(
+                litellm.acompletion(**self._arguments(request, route.arguments))
+            )
             async with aclosing(stream), aclosing(read_pieces(stream)) as batches:
                 while True:
                     try:
@@ -79,10 +93,16 @@ class LiteLlmChatModels:
             raise
         except Exception as error:  # LiteLLM, openai, httpx and aiohttp share no base
             # `from None`: the provider's text may hold the key, and tracebacks are logged.
-            failure = translate_failure(error, model=request.model, secret=self._access.api_key)
+            failure = translate_failure(
+                error,
+                model=request.model,
+                secret=route.key,
+                own_key_of=route.provider if route.is_tenants_key else "",
+            )
+            failure.may_be_charged = stream is not None
             raise failure from None
         yield AnswerFinished(
-            self._usage(litellm, routed["model"], request, last, "".join(said)),
+            self._usage(litellm, route.arguments["model"], request, last, "".join(said)),
             _FINISH_REASONS.get(last.finish_reason, FinishReason.STOP),
         )
 

@@ -11,14 +11,17 @@ from array import array
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Literal
+from uuid import UUID
 
 from minirag.adapters.models.failures import silent_for, translate_failure
+from minirag.adapters.models.keys import KeyChooser, Route
 from minirag.adapters.models.litellm_loading import load_litellm
-from minirag.adapters.models.model_names import ProviderAccess, route_model, split_provider
+from minirag.adapters.models.model_names import ProviderAccess
 from minirag.adapters.models.usage import count_tokens, price
 from minirag.domain.usage import NO_USAGE, Usage
 from minirag.errors import MiniRagError, ProviderUnavailable
 from minirag.services.ports.models import EmbeddingBatch
+from minirag.services.ports.secrets import ProviderKeys
 
 _HTTP_TIMEOUT = 3600.0  # constant for the reason given in `litellm_chat`
 _COHERE_INPUT_TYPES = {"document": "search_document", "query": "search_query"}
@@ -26,12 +29,17 @@ _COHERE_INPUT_TYPES = {"document": "search_document", "query": "search_query"}
 
 class LiteLlmEmbeddingModels:
     """`EmbeddingModels` by LiteLLM. At most `concurrency` batches of documents are under way at once;
-    queries, which somebody waits for, are not held up behind them."""
+    queries, which somebody waits for, are not held up behind them. `keys` are the tenants' own."""
 
     def __init__(
-        self, *, api_base: str | None = None, api_key: str | None = None, concurrency: int = 4
+        self,
+        *,
+        api_base: str | None = None,
+        api_key: str | None = None,
+        concurrency: int = 4,
+        keys: ProviderKeys | None = None,
     ) -> None:
-        self._access = ProviderAccess(api_base, api_key)
+        self._keys = KeyChooser(ProviderAccess(api_base, api_key), keys)
         self._document_batches = asyncio.Semaphore(concurrency)
         self._without_base64: set[str] = set()
 
@@ -42,52 +50,60 @@ class LiteLlmEmbeddingModels:
         *,
         purpose: Literal["document", "query"],
         timeout: float,
+        tenant_id: UUID | None = None,
     ) -> EmbeddingBatch:
         """Embed the texts in one provider call of at most `timeout` seconds; never retries.
 
-        Raises `ProviderRejected`, `ProviderThrottled`, `ProviderUnavailable`.
+        Without a tenant, with the operator's key. Raises `ProviderRejected`, `ProviderThrottled`,
+        `ProviderUnavailable`, and what `ProviderKeys.find` raises.
         """
         if not texts:
             return EmbeddingBatch([], NO_USAGE)
         litellm = await load_litellm()
-        routed = route_model(litellm, model, self._access)
         async with AsyncExitStack() as turn:
             if purpose == "document":
                 await turn.enter_async_context(self._document_batches)
+            # After the wait for a turn, which may be long: a key that was replaced meanwhile isn't used.
+            route = await self._keys.choose(litellm, model, tenant_id)
             try:
                 async with asyncio.timeout(timeout) as scope:
-                    response = await self._call(litellm, routed, texts, purpose)
+                    response = await self._call(litellm, route, texts, purpose)
             except MiniRagError:
                 raise
             except Exception as error:  # LiteLLM, openai, httpx and aiohttp share no base
                 if scope.expired():
                     raise silent_for(timeout) from None
-                failure = translate_failure(error, model=model, secret=self._access.api_key)
+                failure = translate_failure(
+                    error,
+                    model=model,
+                    secret=route.key,
+                    own_key_of=route.provider if route.is_tenants_key else "",
+                )
                 raise failure from None  # as in `litellm_chat`
         return EmbeddingBatch(
             _read_vectors(response, len(texts)),
-            _read_usage(litellm, routed["model"], response, texts),
+            _read_usage(litellm, route.arguments["model"], response, texts),
         )
 
     async def _call(
         self,
         litellm: Any,
-        routed: dict[str, Any],
+        route: Route,
         texts: Sequence[str],
         purpose: str,  # a module
     ) -> Any:  # LiteLLM's response
         arguments: dict[str, Any] = {
-            **routed,
+            **route.arguments,
             "input": list(texts),
             "timeout": _HTTP_TIMEOUT,
             "num_retries": 0,
             "max_retries": 0,
             "drop_params": True,
         }
-        _, provider = split_provider(litellm, routed)
-        if provider == "cohere":
+        if route.provider == "cohere":
             arguments["input_type"] = _COHERE_INPUT_TYPES[purpose]
-        if provider != "openai" or routed["model"] in self._without_base64:
+        model = route.arguments["model"]
+        if route.provider != "openai" or model in self._without_base64:
             return await litellm.aembedding(**arguments)
         # LiteLLM takes 23 ms of CPU to read 32 vectors of 256 numbers as JSON, 5 ms as base64.
         try:
@@ -96,7 +112,7 @@ class LiteLlmEmbeddingModels:
             if getattr(error, "status_code", None) not in (400, 422):
                 raise
             response = await litellm.aembedding(**arguments)
-            self._without_base64.add(routed["model"])
+            self._without_base64.add(model)
             return response
 
 
@@ -125,10 +141,12 @@ def _read_vector(embedding: Any) -> tuple[float, ...]:  # list or base64
 
 
 def _malformed(what: str) -> ProviderUnavailable:
-    return ProviderUnavailable(
+    failure = ProviderUnavailable(
         f"The embedding provider's answer can't be used ({what}); try again, or have the "
         "operator check MINIRAG_EMBEDDING_MODEL"
     )
+    failure.may_be_charged = True
+    return failure
 
 
 def _read_usage(

@@ -6,6 +6,7 @@ import enum
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from uuid import UUID
 
 from minirag.domain.chats import FinishReason
 from minirag.domain.retrieval import SparseVector
@@ -28,8 +29,9 @@ class EmbeddingModels(Protocol):
         *,
         purpose: Literal["document", "query"],
         timeout: float,
+        tenant_id: UUID,
     ) -> EmbeddingBatch:
-        """Embed the texts in one provider call.
+        """Embed the texts in one provider call, with the tenant's own key if it has one.
 
         Raises `ProviderRejected` (wrong key, unknown model), `ProviderThrottled` (429),
         `ProviderUnavailable` (5xx, time-out, malformed answer).
@@ -77,6 +79,8 @@ class AnswerRequest:
     max_output_tokens: int
     timeout: float
     """Seconds for the whole answer: the caller's deadline, or the server's limit."""
+    tenant_id: UUID | None = None
+    """Whose own key is used, if it has one; None means the operator's."""
 
 
 @dataclass(frozen=True, slots=True)
