@@ -14,21 +14,30 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from minirag.adapters.addresses import parse_networks
 from minirag.adapters.blobs import ObstoreBlobStore
 from minirag.adapters.chunking import StructuredChunker
 from minirag.adapters.job_queue import RqJobQueue
 from minirag.adapters.keyring import EnvelopeKeyring, parse_keys
 from minirag.adapters.lexical import Bm25Encoder
+from minirag.adapters.local_rates import LocalRates
 from minirag.adapters.models.extractive import ExtractiveChatModels
 from minirag.adapters.models.litellm_chat import LiteLlmChatModels
 from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
 from minirag.adapters.models.litellm_loading import warm_up
 from minirag.adapters.models.price_table import LiteLlmPriceTable
+from minirag.adapters.models.providers import PROVIDERS
 from minirag.adapters.models.routing import RoutedChatModels
+from minirag.adapters.outbound import GuardedClient, trust_also
 from minirag.adapters.parsing.sandbox import SandboxedParser
+from minirag.adapters.passwords import Argon2Passwords
+from minirag.adapters.user_tokens import HmacTokenSigner
+from minirag.adapters.webhook_sender import HttpWebhookSender
+from minirag.adapters.redis_rates import RedisRates
 from minirag.config import Settings, SettingsError
 from minirag.domain.chats import EXTRACTIVE_MODEL
 from minirag.domain.jobs import JobKind
+from minirag.domain.models import AllowedModels
 from minirag.errors import Unavailable
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from minirag.services.access import Authenticator
@@ -46,21 +55,33 @@ from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
 from minirag.services.metering import UsageMeter
+from minirag.services.model_policy import ModelPolicy
 from minirag.services.offboarding import OffboardingService
 from minirag.services.operations import OperationService
 from minirag.services.ports.files import BlobStore
+from minirag.services.ports.limits import RateLimiter
 from minirag.services.ports.models import ChatModels
+from minirag.services.ports.people import PasswordHasher
 from minirag.services.ports.secrets import Keyring
 from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.ports.usage import PriceTable
 from minirag.services.ports.vectors import VectorStore
+from minirag.services.ports.webhooks import WebhookSender
 from minirag.services.ports.work import JobQueue
 from minirag.services.pricing import Pricing
+from minirag.services.provider_credentials import ProviderCredentialService
+from minirag.services.provider_keys import TenantProviderKeys
+from minirag.services.rates import CallRates
 from minirag.services.retrieval import Retriever
+from minirag.services.sessions import SessionLifetimes, SessionService
+from minirag.services.sign_in_slowdown import SignInSlowdown
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.tenant_erasure import TenantErasure
 from minirag.services.tenants import TenantService
+from minirag.services.users import UserService
 from minirag.services.watching import DocumentWatcher
+from minirag.services.webhook_delivery import MOST_ATTEMPTS, WebhookDeliverer
+from minirag.services.webhooks import WebhookService
 
 Ping = Callable[[], Awaitable[None]]
 
@@ -94,6 +115,10 @@ class _Adapters:
     price_table: PriceTable
     job_queue: RqJobQueue | None
     keyring: Keyring
+    rate_limiter: RateLimiter
+    webhook_sender: WebhookSender
+    provider_keys: TenantProviderKeys
+    passwords: PasswordHasher
 
 
 class Container:
@@ -116,12 +141,27 @@ class Container:
             uow, adapters.vectors, adapters.embeddings, meter, timeout=settings.embedding_timeout
         )
         self.ledger = GenerationLedger(uow, self.background, self.pricing)
+        signer = HmacTokenSigner(adapters.keyring)
         self.authenticator = Authenticator(
             uow,
             self.background,
             platform_key=_secret(settings.platform_key),
             trust_seconds=settings.credential_cache_seconds,
+            signer=signer,
         )
+        self.users = UserService(uow, adapters.passwords)
+        self.sessions = SessionService(
+            uow,
+            adapters.passwords,
+            signer,
+            SignInSlowdown(peer_free=settings.sign_in_peer_failures),
+            self.background,
+            SessionLifetimes(
+                access_token=timedelta(minutes=settings.access_token_minutes),
+                session=timedelta(days=settings.session_days),
+            ),
+        )
+        self.rates = CallRates(adapters.rate_limiter)
         self.tenants = TenantService(uow)
         self.offboarding = OffboardingService(
             uow, self.bell, grace=timedelta(days=settings.tenant_grace_days)
@@ -149,7 +189,17 @@ class Container:
             meter,
             embedding_timeout=settings.embedding_timeout,
         )
-        self.assistants = AssistantService(uow)
+        provider_keys = adapters.provider_keys
+        self.provider_credentials = ProviderCredentialService(
+            uow, adapters.keyring, provider_keys, providers=PROVIDERS
+        )
+        policy = ModelPolicy(
+            _allowed_models(settings),
+            provider_keys,
+            providers=PROVIDERS,
+            any_prefix=settings.model_api_base is not None,
+        )
+        self.assistants = AssistantService(uow, policy)
         self.conversations = ConversationService(uow)
         self.answers = AnsweringService(
             uow,
@@ -158,6 +208,7 @@ class Container:
             self.ledger,
             self.pricing,
             ModelDefaults(settings.chat_model, settings.max_output_tokens, settings.model_timeout),
+            policy,
         )
         ingestion = Ingestion(
             uow,
@@ -172,6 +223,8 @@ class Container:
             batch_size=settings.embedding_batch_size,
             embedding_timeout=settings.embedding_timeout,
         )
+        self.webhooks = WebhookService(uow, self.keyring, adapters.webhook_sender, self.bell)
+        deliverer = WebhookDeliverer(uow, self.webhooks, adapters.webhook_sender)
         erasure = Erasure(uow, adapters.blobs, adapters.vectors, spaces)
         tenant_erasure = TenantErasure(
             uow, adapters.blobs, adapters.vectors, spaces, adapters.job_queue
@@ -185,10 +238,17 @@ class Container:
                 JobKind.ERASE_COLLECTION: erasure.erase_collection,
                 JobKind.ERASE_TENANT: tenant_erasure.erase_tenant,
                 JobKind.UPDATE_METADATA: erasure.update_metadata,
+                JobKind.DELIVER_WEBHOOK: deliverer.deliver,
             },
-            {JobKind.INGEST_VERSION: ingestion.give_up},
+            {
+                JobKind.INGEST_VERSION: ingestion.give_up,
+                JobKind.DELIVER_WEBHOOK: deliverer.give_up,
+            },
             lease_seconds=settings.job_lease_seconds,
             max_attempts=settings.job_max_attempts,
+            attempts={JobKind.DELIVER_WEBHOOK: MOST_ATTEMPTS},
+            waiting={JobKind.DELIVER_WEBHOOK},
+            background=self.background,
         )
 
     @property
@@ -267,7 +327,12 @@ async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapte
         max_text_bytes=settings.max_text_bytes,
     )
     opening.push_async_callback(parser.close)
+    passwords = Argon2Passwords()
+    opening.push_async_callback(passwords.close)
     api_key = _secret(settings.model_api_key)
+    provider_keys = TenantProviderKeys(
+        uow, keyring, trust_seconds=settings.credential_cache_seconds
+    )
     return _Adapters(
         uow=uow,
         vectors=vectors,
@@ -278,6 +343,7 @@ async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapte
             api_base=settings.model_api_base,
             api_key=api_key,
             concurrency=settings.embedding_concurrency,
+            keys=provider_keys,
         ),
         chat_models=RoutedChatModels(
             ExtractiveChatModels(),
@@ -285,12 +351,28 @@ async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapte
                 api_base=settings.model_api_base,
                 api_key=api_key,
                 idle_timeout=settings.model_idle_timeout,
+                keys=provider_keys,
+                allowed=_allowed_models(settings),
             ),
         ),
         price_table=LiteLlmPriceTable(api_base=settings.model_api_base),
         job_queue=job_queue,
         keyring=keyring,
+        rate_limiter=_open_rates(settings, opening),
+        webhook_sender=HttpWebhookSender(_open_outbound(settings)),
+        provider_keys=provider_keys,
+        passwords=passwords,
     )
+
+
+def _open_rates(settings: Settings, opening: AsyncExitStack) -> RateLimiter:
+    """Shared by all servers if there is a Redis; else each counts by itself."""
+    redis_url = _secret(settings.redis_url)
+    if redis_url is None:
+        return LocalRates()
+    rates = RedisRates(redis_url)
+    opening.push_async_callback(rates.close)
+    return rates
 
 
 def open_keyring(settings: Settings) -> EnvelopeKeyring:
@@ -299,6 +381,26 @@ def open_keyring(settings: Settings) -> EnvelopeKeyring:
         return EnvelopeKeyring(parse_keys(_secret(settings.secret_keys) or ""))
     except ValueError as error:
         raise SettingsError(f"MINIRAG_SECRET_KEYS: {error}") from None
+
+
+def _allowed_models(settings: Settings) -> AllowedModels:
+    patterns = map(str.strip, settings.allowed_models.split(","))
+    return AllowedModels(frozenset({settings.chat_model}), tuple(filter(None, patterns)))
+
+
+def _open_outbound(settings: Settings) -> GuardedClient:
+    try:
+        networks = parse_networks(settings.outbound_allowed_networks)
+    except ValueError as error:
+        raise SettingsError(f"MINIRAG_OUTBOUND_ALLOWED_NETWORKS: {error}") from None
+    authorities = settings.outbound_ca_file
+    try:
+        context = None if authorities is None else trust_also(authorities)
+    except OSError as error:  # `SSLError`, of a file that isn't PEM, is one
+        raise SettingsError(f"MINIRAG_OUTBOUND_CA_FILE: {error.strerror or error}") from None
+    return GuardedClient(
+        allowed_networks=networks, allow_http=settings.webhook_allow_http, ssl_context=context
+    )
 
 
 async def _open_vectors(settings: Settings) -> VectorStore:

@@ -60,6 +60,8 @@ class MiniRagError(Exception):
         self.retry_after = retry_after
         """Seconds after which a retry makes sense; None when unknown."""
         self.metadata = metadata or {}
+        self.caller: object | None = None
+        """Who was refused, if the credential was good enough to tell: for the audit log, not for answers."""
 
 
 class InvalidRequest(MiniRagError):
@@ -142,6 +144,8 @@ class DeadlineExceeded(MiniRagError):
 
 class ProviderError(MiniRagError):
     reason = "PROVIDER_FAILED"
+    may_be_charged = False
+    """True when the provider did work before it failed, or may have; a call that it refused costs nothing."""
 
 
 class ProviderRejected(ProviderError):

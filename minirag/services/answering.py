@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -24,12 +25,13 @@ from minirag.domain.chats import (
     Retrieved,
     Started,
 )
-from minirag.domain.usage import NO_USAGE
-from minirag.errors import MiniRagError
+from minirag.domain.usage import NO_USAGE, Usage
+from minirag.errors import MiniRagError, ProviderError
 from minirag.services.asking import Answer, ModelDefaults, Question, keep_question, prepare_answer
 from minirag.services.citing import CitationTracker
 from minirag.services.generations import GenerationLedger, Timing
 from minirag.services.idempotency import recall, remember
+from minirag.services.model_policy import ModelPolicy
 from minirag.services.ports.models import (
     AnswerFinished,
     AnswerRequest,
@@ -38,6 +40,7 @@ from minirag.services.ports.models import (
     TextDelta,
 )
 from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+from minirag.services.pricing import Pricing
 from minirag.services.prompting import build_prompt
 from minirag.services.replaying import AnswerReplayer
 from minirag.services.retrieval import Retriever, SearchOutcome, SearchPlan, plan_search
@@ -54,13 +57,17 @@ class AnsweringService:
         retriever: Retriever,
         models: ChatModels,
         ledger: GenerationLedger,
+        pricing: Pricing,
         defaults: ModelDefaults,
+        policy: ModelPolicy | None = None,
     ) -> None:
         self._uow = uow
         self._retriever = retriever
         self._models = models
         self._ledger = ledger
+        self._pricing = pricing
         self._defaults = defaults
+        self._policy = policy
         self._replayer = AnswerReplayer(uow)
 
     async def answer(
@@ -75,7 +82,8 @@ class AnsweringService:
 
         Closing the generator, or cancelling the task that reads it, cancels the answer. Raises
         `NotFound` for ids that aren't the tenant's, `Conflict` while another answer is being made in
-        the conversation or for a reused request id, and the provider's errors.
+        the conversation or for a reused request id, `PermissionDenied` for a model that the operator
+        doesn't allow any more, and the provider's errors.
         """
         limit = self._defaults.timeout if timeout is None else min(timeout, self._defaults.timeout)
         begun = await self._begin(context, question, request, limit)
@@ -85,23 +93,25 @@ class AnsweringService:
                     yield event
             return
         answer, search = begun
-        beat = asyncio.create_task(self._ledger.keep_alive(answer.generation, answer.refresh))
+        beat = asyncio.create_task(
+            self._ledger.keep_alive(answer.generation, lambda: self._describe(answer))
+        )
         try:
             events = self._make(answer, search)
             async with aclosing(events):
                 async for event in events:
                     yield event
             message = answer.refresh(state=GenerationState.COMPLETED)
-            await self._record(context, answer, message)
+            await self._record(answer, message)
             yield Completed(message)
         except (asyncio.CancelledError, GeneratorExit):
-            await self._cut_short(context, answer, GenerationState.CANCELLED, "")
+            await self._cut_short(answer, GenerationState.CANCELLED)
             raise
         except MiniRagError as error:
-            await self._cut_short(context, answer, GenerationState.FAILED, error.message)
+            await self._cut_short(answer, GenerationState.FAILED, error)
             raise
-        except Exception:
-            await self._cut_short(context, answer, GenerationState.FAILED, "a fault of the server")
+        except Exception as error:
+            await self._cut_short(answer, GenerationState.FAILED, error)
             raise
         finally:
             beat.cancel()
@@ -117,11 +127,15 @@ class AnsweringService:
         """Keep the question and start the search; or return the generation that answers it already."""
         search: Search | None = None
         try:
-            async with self._uow.tenant(context.tenant_id) as uow:
+            async with self._uow.tenant(context) as uow:
                 if outcome := await recall(uow.requests, request):
                     return UUID(outcome["generation_id"])
                 answer = await prepare_answer(uow, context, question, self._defaults, timeout)
                 plan = await plan_search(uow, answer.collection_ids, answer.retrieval.mode)
+                answer.prices = await self._pricing.read(uow, context.tenant_id)
+                if len(plan.collections) == 1:
+                    (only,) = plan.collections
+                    answer.generation = replace(answer.generation, collection_id=only)
                 # Nothing can be refused any more: search while Postgres writes the question down.
                 search = asyncio.create_task(self._search(context, answer, plan))
                 await keep_question(uow, answer)
@@ -146,6 +160,7 @@ class AnsweringService:
             settings=answer.retrieval,
             timeout=answer.timeout,
             plan=plan,
+            assistant_id=answer.generation.assistant_id,
         )
 
     async def _make(self, answer: Answer, search: Search) -> AsyncGenerator[ChatEvent, None]:
@@ -157,6 +172,8 @@ class AnsweringService:
             generation.id,
             generation.model,
         )
+        if self._policy is not None:
+            await self._policy.check(generation.tenant_id, generation.model)
         outcome = await search
         yield Retrieved(answer.question, outcome.results, outcome.mode_used)
         answer.tracker = tracker = CitationTracker(outcome.results)
@@ -176,6 +193,7 @@ class AnsweringService:
             temperature=answer.temperature,
             max_output_tokens=answer.max_output_tokens,
             timeout=answer.timeout - (time.perf_counter() - answer.started),
+            tenant_id=generation.tenant_id,
         )
         finished = AnswerFinished(NO_USAGE, FinishReason.UNSPECIFIED)
         stream = self._models.answer(model_request)
@@ -188,7 +206,8 @@ class AnsweringService:
                     yield event
         for event in tracker.finish():
             yield event
-        answer.refresh(usage=finished.usage, finish_reason=finished.finish_reason)
+        usage = _charge(answer, finished.usage)
+        answer.refresh(usage=usage, finish_reason=finished.finish_reason)
 
     @staticmethod
     def _read(answer: Answer, tracker: CitationTracker, piece: TextDelta) -> list[ChatEvent]:
@@ -196,28 +215,52 @@ class AnsweringService:
             answer.first_token = time.perf_counter()
         return list(tracker.feed(piece.text))
 
+    def _describe(self, answer: Answer) -> Message:
+        """The answer so far, with what its prompt cost: all that is left of it if this server is killed."""
+        message = answer.refresh()
+        if answer.model_request is None:
+            return message
+        if answer.prompt_tokens is None:
+            estimate = self._models.estimate_usage(answer.model_request, "")
+            answer.prompt_tokens = estimate.input_tokens
+        return replace(message, usage=Usage(answer.prompt_tokens, is_estimated=True))
+
     async def _cut_short(
-        self, context: TenantContext, answer: Answer, state: GenerationState, error: str
+        self, answer: Answer, state: GenerationState, error: Exception | None = None
     ) -> None:
         if answer.is_recorded:
             return
         if answer.tracker is not None:
             answer.tracker.finish()
-        message = answer.refresh(state=state, error=error)
+        told = ""
+        if error is not None:
+            told = error.message if isinstance(error, MiniRagError) else "a fault of the server"
+        message = answer.refresh(state=state, error=told)
+        was_refused = isinstance(error, ProviderError) and not error.may_be_charged
+        if was_refused and answer.first_token is None:
+            answer.model_request = None  # nobody pays for a call that was refused
         if answer.model_request is not None:
             estimate = self._models.estimate_usage(answer.model_request, message.content)
-            message = answer.refresh(usage=estimate)
-        await self._record(context, answer, message)
+            message = answer.refresh(usage=_charge(answer, estimate))
+        await self._record(answer, message)
 
-    async def _record(self, context: TenantContext, answer: Answer, message: Message) -> None:
+    async def _record(self, answer: Answer, message: Message) -> None:
         answer.is_recorded = True
-        finished = time.perf_counter()
-        first = answer.first_token
-        timing = Timing(
-            latency_ms=round((finished - answer.started) * 1000),
-            first_token_ms=None if first is None else round((first - answer.started) * 1000),
-        )
-        await self._ledger.finish(answer.generation, message, timing, context.key_id)
+        timing = None
+        if answer.model_request is not None:
+            finished = time.perf_counter()
+            first = answer.first_token
+            timing = Timing(
+                latency_ms=round((finished - answer.started) * 1000),
+                first_token_ms=None if first is None else round((first - answer.started) * 1000),
+            )
+        await self._ledger.finish(answer.generation, message, timing)
+
+
+def _charge(answer: Answer, usage: Usage) -> Usage:
+    if answer.prices is None:
+        return usage
+    return answer.prices.charge(answer.generation.model, usage)
 
 
 async def _abandon(search: Search | None) -> None:

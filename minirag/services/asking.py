@@ -26,6 +26,7 @@ from minirag.services.conversations import get_conversation
 from minirag.services.generations import HEARTBEAT_SECONDS, LEASE
 from minirag.services.ports.models import AnswerRequest
 from minirag.services.ports.storage import TenantUnitOfWork
+from minirag.services.pricing import TenantPrices
 
 HISTORY_MESSAGES = 20
 TITLE_CHARACTERS = 80
@@ -72,6 +73,9 @@ class Answer:
     timeout: float
     model_request: AnswerRequest | None = None
     tracker: CitationTracker | None = None
+    prices: TenantPrices | None = None
+    prompt_tokens: int | None = None
+    """As estimated; counted once, when the answer takes longer than a moment."""
     first_token: float | None = None
     is_recorded: bool = False
 
@@ -95,12 +99,12 @@ async def prepare_answer(
     """Check all that may be refused, and return what is to be kept.
 
     Raises `NotFound` for ids that aren't the tenant's, `Conflict` while another answer is being made in
-    the conversation, `FailedPrecondition` when its assistant was deleted, or all of that one's
-    collections.
+    the conversation, `FailedPrecondition` when its assistant was deleted, or when no collection is left
+    to answer from.
     """
     conversation, history = await _open_conversation(uow, context, question)
     assistant = await _find_assistant(uow, conversation, is_new=question.conversation_id is None)
-    collection_ids = await _choose_collections(uow, assistant, question.collection_ids)
+    collection_ids = await _choose_collections(uow, context, assistant, question.collection_ids)
     model = (assistant.model if assistant else "") or defaults.model
     now = utc_now()
     asked = Message(
@@ -121,6 +125,9 @@ async def prepare_answer(
         state=GenerationState.RUNNING,
         create_time=now,
         lease_until=now + LEASE,
+        key_id=context.key_id,
+        user_id=context.user_id,
+        assistant_id=conversation.assistant_id,
     )
     reply = Message(
         id=generation.answer_message_id,
@@ -187,7 +194,15 @@ async def _open_conversation(
         now = utc_now()
         title = " ".join(question.content.split())[:TITLE_CHARACTERS]
         conversation = Conversation(
-            new_id(), context.tenant_id, question.assistant_id, title, now, now, 1
+            id=new_id(),
+            tenant_id=context.tenant_id,
+            assistant_id=question.assistant_id,
+            title=title,
+            create_time=now,
+            update_time=now,
+            revision=1,
+            key_id=context.key_id,
+            user_id=context.user_id,
         )
         return conversation, []
     # The lock makes two questions at the same moment take turns: the second sees the first's
@@ -208,19 +223,32 @@ async def _open_conversation(
 
 
 async def _choose_collections(
-    uow: TenantUnitOfWork, assistant: Assistant | None, narrowed: tuple[UUID, ...]
+    uow: TenantUnitOfWork,
+    context: TenantContext,
+    assistant: Assistant | None,
+    narrowed: tuple[UUID, ...],
 ) -> tuple[UUID, ...]:
     """Return where to look; `NotFound` for a collection the assistant may not use.
 
-    Of an assistant's own collections those that were deleted since are left out. Raises
-    `FailedPrecondition` when none is left: nothing would mean everywhere.
+    Of an assistant's own collections those that were deleted since are left out, and those that a
+    restricted key may not touch. Raises `FailedPrecondition` when none is left: nothing would mean
+    everywhere.
     """
     allowed = assistant.collection_ids if assistant else ()
     if not narrowed:
         if not allowed:
+            if context.collection_ids is not None and not await uow.collections.list_all():
+                raise FailedPrecondition(
+                    "every collection that the key may touch was deleted: use another key"
+                )
             return ()
         existing = {collection.id for collection in await uow.collections.get_many(allowed)}
         if not existing:
+            if context.collection_ids is not None:
+                raise FailedPrecondition(
+                    "the key may touch none of the assistant's collections: use another assistant, or a"
+                    " key that may"
+                )
             raise FailedPrecondition(
                 "every collection of the assistant was deleted: give it others with UpdateAssistant"
             )

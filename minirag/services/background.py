@@ -3,7 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+
+from minirag.errors import MiniRagError
+
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+
+
+async def try_later(write: Callable[[], Awaitable[None]]) -> bool:
+    """Try a write again after each of `RETRY_SECONDS`, about half a minute in all, until it succeeds.
+
+    `write` must bear being repeated: one whose outcome nobody knows may have succeeded. False when none
+    did.
+    """
+    for delay in RETRY_SECONDS:
+        await asyncio.sleep(delay)
+        try:
+            await write()
+        except MiniRagError:
+            continue
+        return True
+    return False
 
 
 class BackgroundTasks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from minirag.domain.access import TenantContext
@@ -24,6 +24,7 @@ from minirag.domain.ids import chunk_id
 from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import EmbeddingSpace, VectorFilter, VectorPoint
 from minirag.domain.tenants import TenantState
+from minirag.domain.usage import UsageRecord
 from minirag.errors import Conflict, ParseFailure, ProviderRejected
 from minirag.services.blob_keys import text_key, version_prefix
 from minirag.services.metering import UsageMeter
@@ -32,6 +33,7 @@ from minirag.services.ports.models import EmbeddingModels, LexicalEncoder
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.spaces import EmbeddingSpaces
+from minirag.services.webhook_events import announce, document_failed, document_ready
 
 CHUNK_ROWS_PER_TRANSACTION = 500
 TEXT_PART = 256 * 1024
@@ -49,6 +51,8 @@ class _Work:
     document: Document
     version: DocumentVersion
     embedding_model: str
+    unrecorded: list[UsageRecord] = field(default_factory=list)
+    """Of batches that were embedded; they are written with the progress that they made."""
 
 
 class Ingestion:
@@ -92,7 +96,7 @@ class Ingestion:
             count, batch = work.version.chunk_count, list[Chunk]()
             if not count:
                 count, batch = await self._split(work)
-            space = await self._spaces.open(job.tenant_id, work.embedding_model)
+            space = await self._spaces.open(work.context, work.embedding_model)
             indexed = work.version.chunks_indexed
             while indexed < count:
                 batch = batch or await self._next_batch(work, indexed)
@@ -113,6 +117,9 @@ class Ingestion:
             await self._fail(work, Failure(FailureCode(error.code), error.message))
         except ProviderRejected as error:
             await self._fail(work, Failure(FailureCode.EMBEDDING_REJECTED, error.message))
+        finally:
+            for record in work.unrecorded:
+                self._meter.keep(record)
 
     async def give_up(self, job: Job, error: str) -> None:
         """End the version as FAILED after the last attempt."""
@@ -140,7 +147,8 @@ class Ingestion:
                 return None
             if is_start and not version.chunk_count:
                 await uow.documents.set_version_state(version.id, DocumentState.PARSING)
-        return _Work(TenantContext(tenant_id), document, version, collection.embedding_model)
+        uploader = TenantContext(tenant_id, key_id=version.key_id, user_id=version.user_id)
+        return _Work(uploader, document, version, collection.embedding_model)
 
     async def _split(self, work: _Work) -> tuple[int, list[Chunk]]:
         """Parse, keep the text, and write the chunks' rows; return how many there are, and the first
@@ -216,7 +224,7 @@ class Ingestion:
         if space.dimensions:
             # Embeddings that can't be stored would be paid for again, at each attempt.
             await self._vectors.ping()
-            batch = await self._meter.embed(
+            batch, record = await self._meter.embed(
                 work.context,
                 self._embeddings,
                 space.model,
@@ -224,7 +232,9 @@ class Ingestion:
                 self._timeout,
                 purpose="document",
                 document_id=work.document.id,
+                collection_id=work.document.collection_id,
             )
+            work.unrecorded.append(record)
             vectors = list(batch.vectors)
         terms = await asyncio.to_thread(
             lambda: [self._encoder.encode_document(text) for text in texts]
@@ -255,6 +265,8 @@ class Ingestion:
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.EMBEDDING, chunks_indexed=indexed
             )
+            await self._record_usage(uow, work)
+        work.unrecorded.clear()
 
     async def _publish(self, work: _Work, count: int) -> None:
         """Switch searches over to this version, and have all older ones erased, in one transaction."""
@@ -265,6 +277,8 @@ class Ingestion:
             await uow.documents.publish_version(work.version.id)
             document = await _require_wanted(uow, work)
             published = document.published_version_id
+            if published == work.version.id:
+                await announce(uow, document_ready(document, work.version))
             versions = await uow.documents.list_versions(document.id)
             newest_published = max(
                 (version.number for version in versions if version.id == published), default=0
@@ -276,6 +290,17 @@ class Ingestion:
             # earlier attempt were written with metadata that nobody knows any more.
             if document.metadata != work.document.metadata or work.version.chunks_indexed:
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
+            await self._record_usage(uow, work)
+        work.unrecorded.clear()
+
+    async def _record_usage(self, uow: TenantUnitOfWork, work: _Work) -> None:
+        """Together with the progress: what was paid for is on the bill, or the batch is done again.
+
+        A worker that is killed between the provider's answer and this leaves a batch that was paid for
+        and isn't recorded; the next attempt pays for it, and records it, once more.
+        """
+        for record in work.unrecorded:
+            await self._meter.add(uow, record)
 
     async def _fail(self, work: _Work, failure: Failure) -> None:
         async with self._uow.tenant(work.context) as uow:
@@ -289,6 +314,8 @@ class Ingestion:
                 work.version.id, DocumentState.FAILED, failure=failure
             )
             document = await uow.documents.get(work.document.id)
+            if document is not None:
+                await announce(uow, document_failed(document, work.version, failure))
             if document is not None and document.published_version_id is not None:
                 # The upload brought new metadata for the document; the published points have the old.
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)

@@ -1,10 +1,11 @@
-"""Recording what model calls consumed."""
+"""Recording what embedding calls consumed."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 from uuid import UUID
 
@@ -12,25 +13,35 @@ import structlog
 
 from minirag.domain.access import TenantContext
 from minirag.domain.ids import new_id
-from minirag.domain.usage import UsageKind, UsageRecord
-from minirag.errors import MiniRagError
-from minirag.services.background import BackgroundTasks
+from minirag.domain.usage import Usage, UsageKind, UsageRecord
+from minirag.errors import MiniRagError, ProviderError
+from minirag.services.background import BackgroundTasks, try_later
 from minirag.services.clock import utc_now
 from minirag.services.ports.models import EmbeddingBatch, EmbeddingModels
-from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.pricing import Pricing
 
 log = structlog.get_logger()
 
 RECORD_DELAY = 0.2
 """Seconds: whoever waits for the answer to a query comes first."""
+CHARACTERS_PER_TOKEN = 4
+
+
+def estimate_tokens(text: str) -> int:
+    """Count tokens by length, for want of the provider's count: four characters each."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
 class UsageMeter:
-    """Writes usage records; those of queries in the background, as nobody should wait for them."""
+    """Makes usage records, and writes them: in a transaction of the caller's, or in the background."""
 
-    def __init__(self, uow: UnitOfWorkFactory, background: BackgroundTasks) -> None:
+    def __init__(
+        self, uow: UnitOfWorkFactory, background: BackgroundTasks, pricing: Pricing
+    ) -> None:
         self._uow = uow
         self._background = background
+        self._pricing = pricing
 
     async def embed(
         self,
@@ -40,30 +51,89 @@ class UsageMeter:
         texts: Sequence[str],
         timeout: float,
         *,
-        purpose: Literal["document", "query"] = "query",
+        purpose: Literal["document", "query"],
         document_id: UUID | None = None,
-    ) -> EmbeddingBatch:
-        """Embed, and record the call."""
-        started = time.perf_counter()
-        batch = await models.embed(model, texts, purpose=purpose, timeout=timeout)
-        record = UsageRecord(
-            id=new_id(),
-            tenant_id=context.tenant_id,
-            kind=UsageKind.EMBEDDING,
-            model=model,
-            usage=batch.usage,
-            create_time=utc_now(),
-            latency_ms=round((time.perf_counter() - started) * 1000),
-            document_id=document_id,
-            key_id=context.key_id,
-        )
-        self._background.start(self._write(record, RECORD_DELAY if purpose == "query" else 0.0))
-        return batch
+        assistant_id: UUID | None = None,
+        collection_id: UUID | None = None,
+    ) -> tuple[EmbeddingBatch, UsageRecord]:
+        """Embed, and return what has to be recorded: by `add` or `keep`.
 
-    async def _write(self, record: UsageRecord, delay: float) -> None:
-        await asyncio.sleep(delay)
+        A call that failed, or was left, after the provider may have done its work is recorded here, with
+        its tokens estimated.
+        """
+        started = time.perf_counter()
+
+        def record(usage: Usage) -> UsageRecord:
+            return UsageRecord(
+                id=new_id(),
+                tenant_id=context.tenant_id,
+                kind=UsageKind.EMBEDDING,
+                model=model,
+                usage=usage,
+                create_time=utc_now(),
+                latency_ms=round((time.perf_counter() - started) * 1000),
+                document_id=document_id,
+                key_id=context.key_id,
+                user_id=context.user_id,
+                assistant_id=assistant_id,
+                collection_id=collection_id,
+            )
+
         try:
+            batch = await models.embed(
+                model, texts, purpose=purpose, timeout=timeout, tenant_id=context.tenant_id
+            )
+        except (ProviderError, asyncio.CancelledError) as error:
+            if not isinstance(error, ProviderError) or error.may_be_charged:
+                tokens = sum(map(estimate_tokens, texts))
+                self.keep(record(Usage(tokens, is_estimated=True)))
+            raise
+        return batch, record(batch.usage)
+
+    async def embed_query(
+        self,
+        context: TenantContext,
+        models: EmbeddingModels,
+        model: str,
+        query: str,
+        timeout: float,
+        *,
+        assistant_id: UUID | None = None,
+        collection_id: UUID | None = None,
+    ) -> tuple[float, ...]:
+        """Return the query's vector; the call is recorded in the background, as somebody waits."""
+        batch, record = await self.embed(
+            context,
+            models,
+            model,
+            [query],
+            timeout,
+            purpose="query",
+            assistant_id=assistant_id,
+            collection_id=collection_id,
+        )
+        self.keep(record, delay=RECORD_DELAY)
+        return batch.vectors[0]
+
+    async def add(self, uow: TenantUnitOfWork, record: UsageRecord) -> None:
+        """Write the record in the caller's transaction, at the tenant's price. May be repeated."""
+        prices = await self._pricing.read(uow, record.tenant_id)
+        usage = prices.charge(record.model, record.usage)
+        await uow.usage.add(replace(record, usage=usage))
+
+    def keep(self, record: UsageRecord, *, delay: float = 0.0) -> None:
+        """Write the record in the background, through short outages of Postgres."""
+        self._background.start(self._keep(record, delay))
+
+    async def _keep(self, record: UsageRecord, delay: float) -> None:
+        await asyncio.sleep(delay)
+
+        async def write() -> None:
             async with self._uow.tenant(record.tenant_id) as uow:
-                await uow.usage.add(record)
+                await self.add(uow, record)
+
+        try:
+            await write()
         except MiniRagError as error:
-            log.exception("usage_not_recorded", model=record.model, error=error.message)
+            if not await try_later(write):
+                log.exception("usage_not_recorded", model=record.model, error=error.message)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
+from minirag.domain.chats import EXTRACTIVE_MODEL
 from minirag.domain.usage import ModelPrice, Usage
 from minirag.services.ports.storage import TenantUnitOfWork
 from minirag.services.ports.usage import PriceTable
@@ -58,10 +59,12 @@ class Pricing:
         self._trust_seconds = trust_seconds
         self._known: OrderedDict[UUID, tuple[float, TenantPrices]] = OrderedDict()
 
-    async def prepare(self) -> None:
-        """Load the price table, before a transaction that needs it begins: it takes seconds the first
-        time. Until then models without a price of the tenant's own have none."""
-        await self._table.load()
+    async def prepare(self, *models: str) -> None:
+        """Load the price table if one of the models may stand in it, before a transaction that needs
+        their prices begins: it takes seconds the first time. Until then they have none but the tenant's
+        own."""
+        if any(model != EXTRACTIVE_MODEL for model in models):
+            await self._table.load()
 
     async def read(self, uow: TenantUnitOfWork, tenant_id: UUID) -> TenantPrices:
         """Return the tenant's prices; one statement in `uow`, its own unit of work, when they aren't

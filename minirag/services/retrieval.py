@@ -77,19 +77,21 @@ class Retriever:
         settings: RetrievalSettings,
         timeout: float | None,
         plan: SearchPlan | None = None,
+        assistant_id: UUID | None = None,
     ) -> SearchOutcome:
         """Return up to `settings.limit` passages, best first.
 
-        `plan` saves a transaction when the caller has one already; else it is made from the ids.
+        `plan` saves a transaction when the caller has one already; else it is made from the ids. The
+        embedding of the query is accounted to `assistant_id`.
         Raises `NotFound` for a collection that isn't the tenant's, `FailedPrecondition` for a dense
         search without an embedding model, and the embedding provider's errors.
         """
         if plan is None:
-            async with self._uow.tenant(context.tenant_id) as uow:
+            async with self._uow.tenant(context) as uow:
                 plan = await plan_search(uow, collection_ids, settings.mode)
         if not plan.by_model:
             return SearchOutcome((), plan.mode)
-        query_vectors = await self._embed_query(context, plan, query, timeout)
+        query_vectors = await self._embed_query(context, plan, query, timeout, assistant_id)
         wanted = settings.limit
         fetch = max(wanted * CANDIDATES_PER_RESULT, MIN_CANDIDATES)
         results: list[RetrievedChunk] = []
@@ -106,19 +108,32 @@ class Retriever:
         return SearchOutcome(tuple(results[:wanted]), plan.mode)
 
     async def _embed_query(
-        self, context: TenantContext, plan: SearchPlan, query: str, timeout: float | None
+        self,
+        context: TenantContext,
+        plan: SearchPlan,
+        query: str,
+        timeout: float | None,
+        assistant_id: UUID | None,
     ) -> dict[str, tuple[float, ...]]:
         if plan.mode is RetrievalMode.LEXICAL:
             return {}
         limit = self._timeout if timeout is None else min(timeout, self._timeout)
         models = [model for model in plan.by_model if model]
-        batches = await asyncio.gather(
+        vectors = await asyncio.gather(
             *(
-                self._meter.embed(context, self._embeddings, model, [query], limit)
+                self._meter.embed_query(
+                    context,
+                    self._embeddings,
+                    model,
+                    query,
+                    limit,
+                    assistant_id=assistant_id,
+                    collection_id=_only(plan.by_model[model]),
+                )
                 for model in models
             )
         )
-        return {model: batch.vectors[0] for model, batch in zip(models, batches, strict=True)}
+        return dict(zip(models, vectors, strict=True))
 
     async def _candidates(
         self,
@@ -187,7 +202,7 @@ class Retriever:
         results: list[RetrievedChunk] = []
         seen: set[str] = set()
         size = settings.limit * READ_PER_RESULT
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             for start in range(0, len(hits), size):
                 batch = hits[start : start + size]
                 readable = await uow.chunks.read_published([hit.chunk_id for hit in batch])
@@ -240,6 +255,10 @@ def _group_by_model(collections: Sequence[Collection]) -> dict[str, tuple[UUID, 
         ids = by_model.get(collection.embedding_model, ())
         by_model[collection.embedding_model] = (*ids, collection.id)
     return by_model
+
+
+def _only(collection_ids: tuple[UUID, ...]) -> UUID | None:
+    return collection_ids[0] if len(collection_ids) == 1 else None
 
 
 def _merge(legs: Sequence[list[VectorHit]]) -> list[VectorHit]:

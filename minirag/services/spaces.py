@@ -6,7 +6,9 @@ import hashlib
 import re
 from uuid import UUID
 
+from minirag.domain.access import TenantContext
 from minirag.domain.retrieval import EmbeddingSpace
+from minirag.services.metering import UsageMeter
 from minirag.services.ports.models import EmbeddingModels
 from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
@@ -22,12 +24,14 @@ class EmbeddingSpaces:
         uow: UnitOfWorkFactory,
         vectors: VectorStore,
         embeddings: EmbeddingModels,
+        meter: UsageMeter,
         *,
         timeout: float,
     ) -> None:
         self._uow = uow
         self._vectors = vectors
         self._embeddings = embeddings
+        self._meter = meter
         self._timeout = timeout
         self._known: dict[str, EmbeddingSpace] = {}
 
@@ -41,17 +45,23 @@ class EmbeddingSpaces:
             self._known[model] = space
         return space
 
-    async def open(self, tenant_id: UUID, model: str) -> EmbeddingSpace:
+    async def open(self, context: TenantContext, model: str) -> EmbeddingSpace:
         """Return the model's space, ready for points. Raises the provider's errors."""
-        space = await self.find(tenant_id, model)
+        space = await self.find(context.tenant_id, model)
         if space is None:
             wanted = LEXICAL_SPACE
             if model:
-                probe = await self._embeddings.embed(
-                    model, ["dimensions"], purpose="document", timeout=self._timeout
+                probe, record = await self._meter.embed(
+                    context,
+                    self._embeddings,
+                    model,
+                    ["dimensions"],
+                    self._timeout,
+                    purpose="document",
                 )
+                self._meter.keep(record)
                 wanted = EmbeddingSpace(_space_name(model), model, len(probe.vectors[0]))
-            async with self._uow.tenant(tenant_id) as uow:
+            async with self._uow.tenant(context.tenant_id) as uow:
                 space = await uow.spaces.add(wanted)
             self._known[model] = space
         await self._vectors.ensure_space(space)

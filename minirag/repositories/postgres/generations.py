@@ -64,6 +64,10 @@ class PostgresGenerationRepository:
                 "state": generation.state.value,
                 "create_time": generation.create_time,
                 "lease": None if lease_until is None else lease_until - generation.create_time,
+                "key_id": generation.key_id,
+                "user_id": generation.user_id,
+                "assistant_id": generation.assistant_id,
+                "collection_id": generation.collection_id,
             },
         )
 
@@ -102,4 +106,8 @@ def _generation(row: Row[Any]) -> Generation:
         state=GenerationState(row.state),
         create_time=row.create_time,
         lease_until=row.lease_until,
+        key_id=row.key_id,
+        user_id=row.user_id,
+        assistant_id=row.assistant_id,
+        collection_id=row.collection_id,
     )

@@ -190,6 +190,8 @@ def version_values(version: DocumentVersion, tenant_id: UUID) -> dict[str, Any]:
         "v_failure_code": None if failure is None else failure.code.value,
         "v_failure_reason": None if failure is None else failure.reason,
         "v_publish_time": version.publish_time,
+        "v_key_id": version.key_id,
+        "v_user_id": version.user_id,
     }
 
 
@@ -217,4 +219,6 @@ def version_from_row(row: Row[Any]) -> DocumentVersion:
         chunks_indexed=row.v_chunks_indexed,
         failure=failure,
         publish_time=row.v_publish_time,
+        key_id=row.v_key_id,
+        user_id=row.v_user_id,
     )

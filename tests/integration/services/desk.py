@@ -73,6 +73,7 @@ class Desk:
             world.retriever,
             self.models,
             world.ledger,
+            world.pricing,
             ModelDefaults("some/model", 256, 60.0),
         )
 

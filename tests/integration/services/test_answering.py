@@ -31,7 +31,7 @@ from minirag.errors import (
     Unavailable,
 )
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
-from minirag.services import generations
+from minirag.services import background, generations
 from tests.integration.postgres.records import add_tenant, make_assistant, make_request
 from tests.integration.services.desk import PIECES, SAID, USAGE, Desk, completed, said, started
 from tests.integration.services.wiring import World, paragraphs
@@ -356,7 +356,7 @@ async def test_answer_in_a_conversation_deleted_meanwhile_is_paid_for(desk: Desk
 async def test_answer_is_kept_once_an_outage_is_over(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generations, "RETRY_SECONDS", (0.01,) * 200)
+    monkeypatch.setattr(background, "RETRY_SECONDS", (0.01,) * 200)
     outage = 5
 
     real_write = desk.world.ledger._write

@@ -144,7 +144,7 @@ async def _index(world: World, document: Document) -> None:
         )
         for chunk in chunks
     ]
-    await world.vectors.upsert(tenant_id, await world.spaces.open(tenant_id, MODEL), points)
+    await world.vectors.upsert(tenant_id, await world.spaces.open(world.context, MODEL), points)
     await world.blobs.put(text_key(tenant_id, version_id), parts(b"text"))
     async with world.uow.tenant(tenant_id) as unit:
         await unit.chunks.put(chunks)

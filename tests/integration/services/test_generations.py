@@ -107,7 +107,7 @@ async def test_end_of_an_answer_whose_caller_left_is_waited_for_before_the_pools
     message = replace(answer, state=GenerationState.COMPLETED, content="whole")
     async with world.uow.inner.tenant(world.tenant_id) as unit:
         await unit.generations.extend_lease(generation.id, timedelta(seconds=60))
-        finishing = asyncio.create_task(world.ledger.finish(generation, message, TIMING, None))
+        finishing = asyncio.create_task(world.ledger.finish(generation, message, TIMING))
         await world.until_locked()
         finishing.cancel()
         await asyncio.gather(finishing, return_exceptions=True)

@@ -47,6 +47,7 @@ def _desk(world: World, provider: MockProvider, model: str) -> Desk:
         world.retriever,
         LiteLlmChatModels(api_base=provider.url, api_key="test-key"),
         world.ledger,
+        world.pricing,
         ModelDefaults(f"openai/{model}", 256, 60.0),
     )
     return desk

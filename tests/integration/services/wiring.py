@@ -35,11 +35,13 @@ from minirag.services.jobs import JobRunner
 from minirag.services.metering import UsageMeter
 from minirag.services.offboarding import OffboardingService
 from minirag.services.ports.storage import RequestKey
+from minirag.services.pricing import Pricing
 from minirag.services.retrieval import Retriever, SearchOutcome
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.tenant_erasure import TenantErasure
 from tests.integration.postgres.records import add_collection, add_tenant
 from tests.support.fake_embeddings import FakeEmbeddings
+from tests.support.fake_prices import FakePriceTable
 
 MODEL = "fake/model"
 CHUNK_TOKENS = 32
@@ -150,9 +152,13 @@ class World:
         self.embeddings = embeddings or FakeEmbeddings()
         self.encoder = Bm25Encoder()
         self.background = BackgroundTasks()
+        self.price_table = FakePriceTable()
+        self.pricing = Pricing(self.price_table)
         # In the background, where a fault would not be the one that a test waits for.
-        self.meter = UsageMeter(uow, self.background)
-        self.spaces = EmbeddingSpaces(self.uow, self.vectors, self.embeddings, timeout=5)
+        self.meter = UsageMeter(uow, self.background, self.pricing)
+        self.spaces = EmbeddingSpaces(
+            self.uow, self.vectors, self.embeddings, self.meter, timeout=5
+        )
         self.wakes = 0
         self.documents = DocumentService(
             self.uow, self.blobs, self._wake, self.background, max_document_bytes=MAX_BYTES
@@ -164,7 +170,7 @@ class World:
         )
         self.offboarding = OffboardingService(self.uow, self._wake, grace=timedelta(days=7))
         self.retriever = self.make_retriever(self.vectors)
-        self.ledger = GenerationLedger(self.uow, self.background)
+        self.ledger = GenerationLedger(self.uow, self.background, self.pricing)
         self.runner = JobRunner(
             self.uow,
             {

@@ -5,20 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Literal
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minirag.domain.access import TenantContext
 from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.usage import NO_USAGE
 from minirag.errors import ProviderRejected
+from minirag.services.background import BackgroundTasks
+from minirag.services.metering import UsageMeter
 from minirag.services.ports.models import EmbeddingBatch
+from minirag.services.pricing import Pricing
 from minirag.services.spaces import LEXICAL_SPACE, EmbeddingSpaces, _space_name
+from tests.support.fake_prices import FakePriceTable
 from tests.support.fake_storage import FakeStorage
 
 TENANT = uuid4()
+CONTEXT = TenantContext(TENANT)
 
 
 class FakeModels:
@@ -35,6 +41,7 @@ class FakeModels:
         *,
         purpose: Literal["document", "query"],
         timeout: float,
+        tenant_id: UUID,
     ) -> EmbeddingBatch:
         self.calls += 1
         if self.fails_with is not None:
@@ -55,10 +62,12 @@ class Bench:
         self.storage = storage or FakeStorage()
         self.models = FakeModels()
         self.vectors = FakeVectors()
+        self.background = BackgroundTasks()
         self.spaces = EmbeddingSpaces(
             self.storage,
             self.vectors,  # type: ignore[arg-type]  # only what spaces need
             self.models,
+            UsageMeter(self.storage, self.background, Pricing(FakePriceTable())),
             timeout=1.0,
         )
 
@@ -66,7 +75,7 @@ class Bench:
 async def test_space_of_a_new_model_has_the_dimensions_of_its_vectors() -> None:
     bench = Bench()
 
-    space = await bench.spaces.open(TENANT, "openai/some-model")
+    space = await bench.spaces.open(CONTEXT, "openai/some-model")
 
     assert space.dimensions == 3
     assert bench.storage.spaces.by_model == {"openai/some-model": space}
@@ -76,7 +85,7 @@ async def test_space_of_a_new_model_has_the_dimensions_of_its_vectors() -> None:
 async def test_lexical_space_asks_no_model() -> None:
     bench = Bench()
 
-    space = await bench.spaces.open(TENANT, "")
+    space = await bench.spaces.open(CONTEXT, "")
 
     assert space == LEXICAL_SPACE
     assert bench.models.calls == 0
@@ -84,10 +93,10 @@ async def test_lexical_space_asks_no_model() -> None:
 
 async def test_known_space_is_neither_read_nor_probed_again() -> None:
     bench = Bench()
-    await bench.spaces.open(TENANT, "some/model")
+    await bench.spaces.open(CONTEXT, "some/model")
     reads = bench.storage.spaces.reads
 
-    await bench.spaces.open(TENANT, "some/model")
+    await bench.spaces.open(CONTEXT, "some/model")
     found = await bench.spaces.find(TENANT, "some/model")
 
     assert found is not None
@@ -95,12 +104,21 @@ async def test_known_space_is_neither_read_nor_probed_again() -> None:
     assert bench.storage.spaces.reads == reads
 
 
+async def test_call_that_asks_for_the_dimensions_is_recorded() -> None:
+    bench = Bench()
+
+    await bench.spaces.open(CONTEXT, "some/model")
+    await bench.background.close()
+
+    assert [record.model for record in bench.storage.usage.records] == ["some/model"]
+
+
 async def test_space_that_another_process_made_first_is_taken_over() -> None:
     first, second = Bench(), Bench()
     second.storage.spaces = first.storage.spaces
-    made = await first.spaces.open(TENANT, "some/model")
+    made = await first.spaces.open(CONTEXT, "some/model")
 
-    found = await second.spaces.open(TENANT, "some/model")
+    found = await second.spaces.open(CONTEXT, "some/model")
 
     assert found == made
     assert second.models.calls == 0
@@ -111,7 +129,7 @@ async def test_nothing_is_found_before_the_first_document() -> None:
     bench = Bench()
 
     assert await bench.spaces.find(TENANT, "some/model") is None
-    made = await bench.spaces.open(TENANT, "some/model")
+    made = await bench.spaces.open(CONTEXT, "some/model")
     assert await bench.spaces.find(TENANT, "some/model") == made
 
 
@@ -120,7 +138,7 @@ async def test_model_that_is_refused_makes_no_space() -> None:
     bench.models.fails_with = ProviderRejected("unknown model")
 
     with pytest.raises(ProviderRejected):
-        await bench.spaces.open(TENANT, "some/model")
+        await bench.spaces.open(CONTEXT, "some/model")
 
     assert bench.storage.spaces.by_model == {}
 
