@@ -15,8 +15,8 @@ from minirag.cli import (
     doctor,
     documents,
     keys,
+    offboarding,
     processes,
-    tenants,
     upload,
 )
 
@@ -50,7 +50,7 @@ app.command()(processes.up)
 app.command()(processes.serve)
 app.command()(processes.worker)
 app.command()(processes.migrate)
-app.add_typer(tenants.app, name="tenant")
+app.add_typer(offboarding.app, name="tenant")  # that of `tenants`, with its own commands
 app.add_typer(keys.app, name="key")
 app.add_typer(collections.app, name="collection")
 app.command()(upload.upload)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import grpc
     from minirag_sdk.v1.chat_service_pb2_grpc import ChatServiceStub
     from minirag_sdk.v1.document_service_pb2_grpc import DocumentServiceStub
+    from minirag_sdk.v1.operation_service_pb2_grpc import OperationServiceStub
     from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
 
 T = TypeVar("T")
@@ -65,6 +66,14 @@ class Session:
         from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub  # noqa: PLC0415
 
         return TenantServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+
+    @property
+    def operations(self) -> OperationServiceStub:
+        from minirag_sdk.v1.operation_service_pb2_grpc import (  # noqa: PLC0415
+            OperationServiceStub,
+        )
+
+        return OperationServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
 
     @property
     def documents(self) -> DocumentServiceStub:

@@ -1,4 +1,4 @@
-"""`minirag tenant`: make and list tenants, with the platform key."""
+"""`minirag tenant`: make and list tenants, with the platform key. `offboarding` adds how they go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minirag.cli.output import to_dict
 from minirag.cli.session import Session
 from minirag.cli.wording import enum_word, format_time
 
-app = typer.Typer(help="Make and list tenants. Needs the platform key.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, export and delete tenants.", no_args_is_help=True)
 
 
 @app.command("create")
