@@ -65,6 +65,10 @@ gen: setup ## Generate gen/ from protos/
 lock: setup ## Resolve the lock files anew
 	scripts/lock.sh
 
+.PHONY: isolation
+isolation: setup ## Play every RPC, id and caller against another tenant's, and every mutant
+	$(BIN)/python -m tests.isolation $(ARGS)
+
 .PHONY: bench
 bench: setup ## Measure against baselines in the same run; ROUNDS=5 SECONDS=2 ARGS=--quick change it
 	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) \

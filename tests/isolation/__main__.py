@@ -12,9 +12,9 @@ from pathlib import Path
 
 def main() -> int:
     os.environ["ISOLATION"] = "complete"
-    import pytest  # noqa: PLC0415  # the tests read the environment when they are imported
+    import pytest  # the tests read the environment when they are imported
 
-    from tests.isolation.tally import TALLY  # noqa: PLC0415  # the same
+    from tests.isolation.tally import TALLY  # the same
 
     options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--timeout", "1800"]
     code = pytest.main([str(Path(__file__).parent), *options, *sys.argv[1:]])

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from grpc import StatusCode
 from minirag_sdk.v1 import tenant_service_pb2 as tenant
 
 from minirag.domain.access import PlatformContext, Principal, TenantContext
-from minirag.domain.tenants import ALL_SCOPES, Scope
+from minirag.domain.ids import IdKind
+from minirag.domain.tenants import ALL_SCOPES
 from minirag.errors import PermissionDenied
+from minirag.services.api_keys import format_key, parse_key
 from tests.isolation.contract import Rpc
 from tests.isolation.estates import Estate
 from tests.isolation.wire import Wire
 from tests.support.rows import raw
-from minirag.domain.ids import IdKind
 
 Refusal = tuple[StatusCode, str]
 """Code and reason."""
@@ -62,9 +63,7 @@ async def gather_callers(ours: Estate) -> Sequence[Caller]:
             Caller(f"key with {scope}", bearer, TenantContext(tenant_id, scopes=frozenset({scope})))
         )
     callers += [
-        Caller(
-            "nobody", None, refusal=(StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING")
-        ),
+        Caller("nobody", None, refusal=(StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING")),
         Caller("garbage", "Bearer mrk_garbage", refusal=UNKNOWN),
         Caller("forged key", _forge(ours.bearer), refusal=UNKNOWN),
         Caller("revoked key", await _make_revoked(ours), refusal=UNKNOWN),
@@ -84,8 +83,6 @@ async def _make_key(ours: Estate, scopes: list[tenant.Scope]) -> str:
 
 def _forge(bearer: str) -> str:
     """The id of a key that is there, with a secret and checksum that are another's."""
-    from minirag.services.api_keys import format_key, parse_key
-
     parsed = parse_key(bearer.removeprefix("Bearer "))
     assert parsed is not None
     return f"Bearer {format_key(parsed.key_id, parsed.secret[::-1])}"

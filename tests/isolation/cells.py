@@ -169,11 +169,11 @@ class Planner:
         }
         if not as_platform:
             # To a tenant the field is closed, whatever it holds, its own id included.
-            return [Variant(name, {path: id}, INVALID, "closed") for name, id in ids.items()]
+            return [Variant(name, {path: each}, INVALID, "closed") for name, each in ids.items()]
         del ids["foreign"]  # every tenant is the platform's own
         return [
-            Variant(name, {path: id}, OK if name == "own" else NOT_FOUND)
-            for name, id in ids.items()
+            Variant(name, {path: each}, OK if name == "own" else NOT_FOUND)
+            for name, each in ids.items()
         ]
 
     async def _of_etag(self, path: str, wanted: Etag) -> list[Variant]:
@@ -195,8 +195,8 @@ class Planner:
             "missing with an etag": (missing_id, encode_etag(_raw(missing_id), 1)),
         }
         return variants + [
-            Variant(name, {wanted.of: id, path: etag}, NOT_FOUND, "absent")
-            for name, (id, etag) in pairs.items()
+            Variant(name, {wanted.of: named, path: etag}, NOT_FOUND, "absent")
+            for name, (named, etag) in pairs.items()
         ]
 
     async def _of_page_token(

@@ -80,4 +80,3 @@ class Entry:
     rest: Sequence[Message] = ()
     """The messages after the first, where the client streams."""
     own: StatusCode = StatusCode.OK
-

@@ -81,7 +81,13 @@ async def found_tenant(wire: Wire, platform: str, canary: str) -> Estate:
     request = tenant.CreateTenantRequest(slug=slug, display_name=f"{canary} Ltd")
     made = await wire.send(request, platform)
     estate = Estate(
-        wire, platform, made.tenant.id, slug, f"Bearer {made.secret}", canary, {"tenant": made.tenant.id}
+        wire,
+        platform,
+        made.tenant.id,
+        slug,
+        f"Bearer {made.secret}",
+        canary,
+        {"tenant": made.tenant.id},
     )
     collection = estate.ids["collection"] = await _make_collection(estate)
     estate.texts["external_id"] = "vault"
@@ -129,7 +135,9 @@ async def _make_collection(estate: Estate) -> str:
 
 async def _make_document(estate: Estate) -> str:
     request = document.CreateDocumentRequest(
-        collection_id=estate.ids["scratch"], text=f"{estate.canary} scratch", display_name=estate.name("D")
+        collection_id=estate.ids["scratch"],
+        text=f"{estate.canary} scratch",
+        display_name=estate.name("D"),
     )
     return (await estate.send(request)).document.id
 
@@ -163,54 +171,54 @@ async def _make_tenant(estate: Estate) -> str:
     return (await estate.send_as_platform(request)).tenant.id
 
 
-async def _etag_of_collection(estate: Estate, id: str) -> str:
-    return (await estate.send(document.GetCollectionRequest(collection_id=id))).collection.etag
+async def _etag_of_collection(estate: Estate, named: str) -> str:
+    return (await estate.send(document.GetCollectionRequest(collection_id=named))).collection.etag
 
 
-async def _etag_of_document(estate: Estate, id: str) -> str:
-    return (await estate.send(document.GetDocumentRequest(document_id=id))).document.etag
+async def _etag_of_document(estate: Estate, named: str) -> str:
+    return (await estate.send(document.GetDocumentRequest(document_id=named))).document.etag
 
 
-async def _etag_of_assistant(estate: Estate, id: str) -> str:
-    return (await estate.send(chat.GetAssistantRequest(assistant_id=id))).assistant.etag
+async def _etag_of_assistant(estate: Estate, named: str) -> str:
+    return (await estate.send(chat.GetAssistantRequest(assistant_id=named))).assistant.etag
 
 
-async def _etag_of_conversation(estate: Estate, id: str) -> str:
-    return (await estate.send(chat.GetConversationRequest(conversation_id=id))).conversation.etag
+async def _etag_of_conversation(estate: Estate, named: str) -> str:
+    return (await estate.send(chat.GetConversationRequest(conversation_id=named))).conversation.etag
 
 
-async def _etag_of_tenant(estate: Estate, id: str) -> str:
-    return (await estate.send_as_platform(tenant.GetTenantRequest(tenant_id=id))).tenant.etag
+async def _etag_of_tenant(estate: Estate, named: str) -> str:
+    return (await estate.send_as_platform(tenant.GetTenantRequest(tenant_id=named))).tenant.etag
 
 
 def _removing(make_request: Callable[[str], Message]) -> Callable[[Estate, str], Awaitable[object]]:
-    return lambda estate, id: estate.send(make_request(id))
+    return lambda estate, named: estate.send(make_request(named))
 
 
 KINDS: Mapping[str, Kind] = {
     "collection": Kind(
         IdKind.COLLECTION,
         _make_collection,
-        _removing(lambda id: document.DeleteCollectionRequest(collection_id=id)),
+        _removing(lambda named: document.DeleteCollectionRequest(collection_id=named)),
         _etag_of_collection,
     ),
     "document": Kind(
         IdKind.DOCUMENT,
         _make_document,
-        _removing(lambda id: document.DeleteDocumentRequest(document_id=id)),
+        _removing(lambda named: document.DeleteDocumentRequest(document_id=named)),
         _etag_of_document,
     ),
     "version": Kind(IdKind.DOCUMENT_VERSION, _make_document),
     "assistant": Kind(
         IdKind.ASSISTANT,
         _make_assistant,
-        _removing(lambda id: chat.DeleteAssistantRequest(assistant_id=id)),
+        _removing(lambda named: chat.DeleteAssistantRequest(assistant_id=named)),
         _etag_of_assistant,
     ),
     "conversation": Kind(
         IdKind.CONVERSATION,
         _make_conversation,
-        _removing(lambda id: chat.DeleteConversationRequest(conversation_id=id)),
+        _removing(lambda named: chat.DeleteConversationRequest(conversation_id=named)),
         _etag_of_conversation,
     ),
     # Keys are revoked and kept, and tenants go in the background: neither is deleted by a call.

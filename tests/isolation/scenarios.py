@@ -214,9 +214,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "PostgresMessageRepository.update": Scenario(
         lambda r, s: r.update(
-            records.make_message(
-                s.their_conversation(), id=s.their("messages"), content="Taken"
-            )
+            records.make_message(s.their_conversation(), id=s.their("messages"), content="Taken")
         ),
     ),
     "PostgresRequestRepository.begin": Scenario(

@@ -93,9 +93,7 @@ ENTRIES = {
         uses={"conversation_id": "conversation"},
     ),
     "ChatService/ListMessages": Entry(
-        lambda e: pb.ListMessagesRequest(
-            conversation_id=e.ids["conversation"], page_size=1
-        ),
+        lambda e: pb.ListMessagesRequest(conversation_id=e.ids["conversation"], page_size=1),
         {"conversation_id": Names("conversation"), "page_token": PageToken()},
     ),
 }

@@ -114,9 +114,7 @@ ENTRIES = {
         {
             "collection_id": Names("collection"),
             # What isn't there yields no event: others of the list may be. What can't be an id is told.
-            "document_ids": Names(
-                "document", absent=StatusCode.OK, malformed=StatusCode.NOT_FOUND
-            ),
+            "document_ids": Names("document", absent=StatusCode.OK, malformed=StatusCode.NOT_FOUND),
         },
     ),
     "DocumentService/ListChunks": Entry(

@@ -42,9 +42,7 @@ def list_mutants(policies: list[asyncpg.Record]) -> list[Mutant]:
     for table in sorted({policy["tablename"] for policy in policies}):
         for what, on in (("ENABLE", "DISABLE"), ("FORCE", "NO FORCE")):
             alter = f"ALTER TABLE {table} {{}} ROW LEVEL SECURITY"
-            found.append(
-                Mutant(f"{table}: {on}", table, alter.format(on), alter.format(what))
-            )
+            found.append(Mutant(f"{table}: {on}", table, alter.format(on), alter.format(what)))
     for policy in policies:
         table, name = policy["tablename"], policy["policyname"]
         for clause, condition in (("USING", policy["qual"]), ("WITH CHECK", policy["with_check"])):

@@ -198,9 +198,7 @@ def is_held(ground: Ground, scenario: Scenario, mutant: Result, plain: Result) -
     """True if nothing foreign was returned or changed: it was refused, or did as without the mutation."""
     if mutant.has_changed_theirs or (mutant.shows(ground) and not plain.shows(ground)):
         return False
-    return (
-        mutant.error is not None or scenario.may_do_ours or mutant.returned == plain.returned
-    )
+    return mutant.error is not None or scenario.may_do_ours or mutant.returned == plain.returned
 
 
 def test_every_method_has_a_scenario() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -158,7 +159,9 @@ async def test_foreign_and_missing_ids_take_the_same_time(
     for name, entry in served_table().items():
         cells = await planner.plan(RPCS[name], entry, callers, complete=True)
         for path, wanted in entry.fields.items():
-            if not isinstance(wanted, Names) or not (COMPLETE or name.partition("/")[2][:3] == "Get"):
+            if not isinstance(wanted, Names) or not (
+                COMPLETE or name.partition("/")[2][:3] == "Get"
+            ):
                 continue
             by_variant = {cell.variant: cell for cell in cells if cell.field == path}
             if by_variant["foreign"].group == "refused":
@@ -324,3 +327,36 @@ async def set_row_level_security(served: Served, verb: str) -> None:
     for table in tables:
         await owner.execute(f"ALTER TABLE {table} {verb} ROW LEVEL SECURITY")
     await owner.close()
+
+
+async def test_watch_tells_nothing_of_another_tenants_changes(
+    served: Served, estates: tuple[Estate, Estate]
+) -> None:
+    ours, theirs = estates
+    wanted = [theirs.ids["document"], ours.ids["document"]]
+    everything, chosen = (
+        served.wire.watch(document.WatchDocumentsRequest(document_ids=ids), ours.bearer)
+        for ids in ([], wanted)
+    )
+    seen: set[str] = set()
+
+    async def read_until(stream: Any, is_last: Callable[[Any], bool]) -> None:
+        async for event in stream:
+            seen.add(event.document.id or event.deleted_document_id)
+            if is_last(event):
+                return
+
+    for stream in (everything, chosen):
+        await read_until(stream, lambda event: event.HasField("snapshot_end"))
+    for estate, name in ((theirs, "Renamed by them"), (ours, "Renamed by us")):
+        request = document.UpdateDocumentRequest(
+            document=document.Document(id=estate.ids["document"], display_name=name)
+        )
+        request.update_mask.paths.append("display_name")
+        await estate.send(request)
+    for stream in (everything, chosen):
+        await read_until(stream, lambda event: event.document.display_name == "Renamed by us")
+
+    assert ours.ids["document"] in seen
+    assert not seen & set((await witness(served, theirs))["ids"])
+    assert theirs.ids["document"] not in seen

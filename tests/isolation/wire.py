@@ -73,10 +73,8 @@ class Wire:
         request: Any = iter(parts) if rpc.method.client_streaming else parts[0]
         call = self._multicallable(rpc)(request, metadata=metadata, timeout=CALL_SECONDS)
         try:
-            if rpc.method.server_streaming:
-                responses = [response async for response in call]
-            else:
-                responses = [await call]
+            is_stream = rpc.method.server_streaming
+            responses = [each async for each in call] if is_stream else [await call]
         except grpc.aio.AioRpcError as error:
             return _refusal(error)
         return Outcome(
@@ -84,6 +82,12 @@ class Wire:
             trailing=_trailing(await call.trailing_metadata()),
             responses=tuple(responses),
         )
+
+    def watch(self, request: Message, authorization: str) -> Any:
+        """Open the stream that takes this message."""
+        rpc = RPC_OF_REQUEST[request.DESCRIPTOR.full_name]
+        metadata = (("authorization", authorization),)
+        return self._multicallable(rpc)(request, metadata=metadata, timeout=CALL_SECONDS)
 
     async def send(self, request: Message, authorization: str) -> Any:
         """Make the call that takes this message, which must succeed; return its (last) response."""

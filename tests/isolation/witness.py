@@ -49,16 +49,14 @@ async def read_rows(url: str, tenant_id: UUID) -> Mapping[str, list[str]]:
 
 def read_points(vectors: Any, tenant_id: UUID) -> list[str]:
     """Every point of the tenant's in each space, as text, past the store's own methods."""
-    mine = edge.Filter(
-        must=[edge.FieldCondition("tenant_id", edge.MatchValue(str(tenant_id)))]
-    )
+    mine = edge.Filter(must=[edge.FieldCondition("tenant_id", edge.MatchValue(str(tenant_id)))])
     found = []
     for name, shard in vectors._shards.items():
-        request = edge.ScrollRequest(
-            limit=10_000, filter=mine, with_payload=True, with_vector=True
-        )
+        request = edge.ScrollRequest(limit=10_000, filter=mine, with_payload=True, with_vector=True)
         records, _ = shard._shard.scroll(request)
-        found += [f"{name} {each.id} {sorted(each.payload.items())} {each.vector}" for each in records]
+        found += [
+            f"{name} {each.id} {sorted(each.payload.items())} {each.vector}" for each in records
+        ]
     return sorted(found)
 
 

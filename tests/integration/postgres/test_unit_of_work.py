@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -135,43 +134,6 @@ async def test_exhausted_pool_is_unavailable_and_recovers(
                 pass
 
     await single.ping()
-
-
-async def test_thousands_of_switches_over_a_small_pool_never_mix_tenants(
-    database: Database,
-) -> None:
-    uow = PostgresUnitOfWorkFactory(database.app_url, pool_size=3, pool_timeout=60)
-    tenants = [await add_tenant(uow) for _ in range(5)]
-    for tenant_id in tenants:
-        await add_collection(uow, tenant_id)
-    chance = random.Random(7)
-
-    async def look_around() -> int:
-        looks = 0
-        for _ in range(100):
-            tenant_id = chance.choice(tenants)
-            kind = chance.random()
-            if kind < 0.1:
-                async with uow.platform() as platform:
-                    assert len(await platform.tenants.list_page(after=None, limit=100)) >= 5
-                continue
-            try:
-                async with uow.tenant(tenant_id) as unit:
-                    seen = await unit.collections.list_all()
-                    own = await unit.tenants.list_page(after=None, limit=100)
-                    assert {one.tenant_id for one in seen} == {tenant_id}
-                    assert [one.id for one in own] == [tenant_id]
-                    looks += 1
-                    if kind < 0.3:
-                        raise ZeroDivisionError
-            except ZeroDivisionError:
-                pass
-        return looks
-
-    looks = sum(await asyncio.gather(*(look_around() for _ in range(30))))
-    await uow.close()
-
-    assert looks > 2000
 
 
 async def test_ids_of_another_tenant_find_nothing(uow: PostgresUnitOfWorkFactory) -> None:
