@@ -16,6 +16,8 @@ from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
 from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
 from minirag_sdk.v1 import operation_service_pb2_grpc as operation_grpc
 from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
+from minirag_sdk.v1 import user_service_pb2_grpc as user_grpc
+from minirag_sdk.v1 import webhook_service_pb2_grpc as webhook_grpc
 
 from minirag.api.chat_servicer import ChatServicer
 from minirag.api.document_servicer import DocumentServicer
@@ -24,6 +26,8 @@ from minirag.api.interceptors.call_interceptor import CallInterceptor, Credentia
 from minirag.api.listening import bind
 from minirag.api.operation_servicer import OperationServicer
 from minirag.api.tenant_servicer import TenantServicer
+from minirag.api.user_servicer import UserServicer
+from minirag.api.webhook_servicer import WebhookServicer
 from minirag.config import MEBIBYTE, Settings, SettingsError
 from minirag.errors import MiniRagError
 from minirag.logs import configure_logging
@@ -37,9 +41,14 @@ from minirag.services.documents import DocumentService
 from minirag.services.exporting import ExportService
 from minirag.services.offboarding import OffboardingService
 from minirag.services.operations import OperationService
+from minirag.services.provider_credentials import ProviderCredentialService
+from minirag.services.rates import CallRates
 from minirag.services.retrieval import Retriever
+from minirag.services.sessions import SessionService
 from minirag.services.tenants import TenantService
+from minirag.services.users import UserService
 from minirag.services.watching import DocumentWatcher
+from minirag.services.webhooks import WebhookService
 
 log = structlog.get_logger()
 
@@ -67,6 +76,8 @@ class ServerParts(Protocol):
     @property
     def authenticator(self) -> CredentialChecker: ...
     @property
+    def rates(self) -> CallRates: ...
+    @property
     def tenants(self) -> TenantService: ...
     @property
     def offboarding(self) -> OffboardingService: ...
@@ -76,6 +87,12 @@ class ServerParts(Protocol):
     def operations(self) -> OperationService: ...
     @property
     def api_keys(self) -> ApiKeyService: ...
+    @property
+    def users(self) -> UserService: ...
+    @property
+    def sessions(self) -> SessionService: ...
+    @property
+    def provider_credentials(self) -> ProviderCredentialService: ...
     @property
     def collections(self) -> CollectionService: ...
     @property
@@ -90,6 +107,8 @@ class ServerParts(Protocol):
     def conversations(self) -> ConversationService: ...
     @property
     def answers(self) -> AnsweringService: ...
+    @property
+    def webhooks(self) -> WebhookService: ...
     @property
     def pings(self) -> Mapping[str, Ping]: ...
 
@@ -112,6 +131,7 @@ class RagServer:
         self._settings = container.settings
         self._interceptor = CallInterceptor(
             container.authenticator,
+            container.rates,
             max_calls=container.settings.max_concurrent_calls,
             is_reflection_open=container.settings.reflection == "open",
         )
@@ -173,8 +193,13 @@ class RagServer:
                 offboarding=container.offboarding,
                 exports=container.exports,
                 api_keys=container.api_keys,
+                sessions=container.sessions,
+                provider_credentials=container.provider_credentials,
             ),
             server,
+        )
+        user_grpc.add_UserServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+            UserServicer(container.users, container.sessions), server
         )
         operation_grpc.add_OperationServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
             OperationServicer(container.operations), server
@@ -191,6 +216,9 @@ class RagServer:
         )
         chat_grpc.add_ChatServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
             ChatServicer(container.assistants, container.conversations, container.answers), server
+        )
+        webhook_grpc.add_WebhookServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+            WebhookServicer(container.webhooks), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         if settings.reflection != "off":

@@ -39,6 +39,7 @@ from minirag.api.method_table import Caller, Rule, find_rule
 from minirag.domain.access import Principal, TenantContext
 from minirag.domain.ids import IdKind, encode_id
 from minirag.services.auditing import CURRENT_ACTOR
+from minirag.services.rates import CallRates
 
 log = structlog.get_logger()
 
@@ -68,11 +69,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
     def __init__(
         self,
         authenticator: CredentialChecker,
+        rates: CallRates,
         *,
         max_calls: int | None = None,
         is_reflection_open: bool = True,
     ) -> None:
         self._authenticator = authenticator
+        self._rates = rates
         self._is_reflection_open = is_reflection_open
         self._plans: dict[str, _Plan] = {}
         self._is_draining = False
@@ -108,6 +111,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 call.principal = await self._authenticator.authenticate(authorization)
                 if isinstance(call.principal, TenantContext):
                     bind_contextvars(tenant_id=encode_id(IdKind.TENANT, call.principal.tenant_id))
+                    # Calls that are going to be refused count as well: they, too, are made.
+                    await self._rates.take_call(call.principal)
                 plan.rule.admit(call.principal)
                 if plan.rule.is_endless:
                     call.authorization = authorization
@@ -132,6 +137,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         is_endless = rule is None or rule.is_endless
         # A health check is over at once, and is answered however busy the server is.
         is_bounded = not is_open or handler.response_streaming
+        is_stream = handler.request_streaming or handler.response_streaming
 
         async def serve(request: Any, context: ServicerContext) -> Any:
             call = CURRENT_CALL.get()
@@ -143,7 +149,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             try:
                 if is_bounded:
                     self.running.check_room(is_open=is_open, entered=1)
-                return await behavior(request, context)
+                lease = None
+                if is_stream and isinstance(call.principal, TenantContext):
+                    lease = await self._rates.open_stream(call.principal)
+                if lease is None:
+                    return await behavior(request, context)
+                try:
+                    return await behavior(request, context)
+                finally:  # before the client is told, so that it may open the next at once
+                    await lease.release()
             except BaseException as error:  # what isn't to be answered is raised again
                 reason = self.running.reason_of(task)
                 if isinstance(error, asyncio.CancelledError) and reason is not None:
