@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,9 +31,9 @@ from minirag.adapters.models.routing import RoutedChatModels
 from minirag.adapters.outbound import GuardedClient, trust_also
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.adapters.passwords import Argon2Passwords
+from minirag.adapters.redis_rates import RedisRates
 from minirag.adapters.user_tokens import HmacTokenSigner
 from minirag.adapters.webhook_sender import HttpWebhookSender
-from minirag.adapters.redis_rates import RedisRates
 from minirag.config import Settings, SettingsError
 from minirag.domain.chats import EXTRACTIVE_MODEL
 from minirag.domain.jobs import JobKind
@@ -72,6 +72,7 @@ from minirag.services.pricing import Pricing
 from minirag.services.provider_credentials import ProviderCredentialService
 from minirag.services.provider_keys import TenantProviderKeys
 from minirag.services.rates import CallRates
+from minirag.services.resealing import Resealing
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionLifetimes, SessionService
 from minirag.services.sign_in_slowdown import SignInSlowdown
@@ -301,16 +302,8 @@ async def build_container(settings: Settings) -> Container:
 
 
 async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapters:
-    database_url = _secret(settings.database_url)
-    if database_url is None:
-        raise SettingsError(
-            "MINIRAG_DATABASE_URL: set it to the postgresql:// URL of the application's role"
-        )
+    uow = _open_database(settings)
     keyring = open_keyring(settings)
-    try:
-        uow = PostgresUnitOfWorkFactory(database_url, settings.database_pool_size)
-    except ValueError as error:
-        raise SettingsError(f"MINIRAG_DATABASE_URL: {error}") from None
     opening.push_async_callback(uow.close)
     vectors = await _open_vectors(settings)
     opening.push_async_callback(vectors.close)
@@ -375,12 +368,34 @@ def _open_rates(settings: Settings, opening: AsyncExitStack) -> RateLimiter:
     return rates
 
 
+def _open_database(settings: Settings) -> PostgresUnitOfWorkFactory:
+    database_url = _secret(settings.database_url)
+    if database_url is None:
+        raise SettingsError(
+            "MINIRAG_DATABASE_URL: set it to the postgresql:// URL of the application's role"
+        )
+    try:
+        return PostgresUnitOfWorkFactory(database_url, settings.database_pool_size)
+    except ValueError as error:
+        raise SettingsError(f"MINIRAG_DATABASE_URL: {error}") from None
+
+
 def open_keyring(settings: Settings) -> EnvelopeKeyring:
     """The ring of the settings, empty when they name no key. Raises `SettingsError`, which tells none."""
     try:
         return EnvelopeKeyring(parse_keys(_secret(settings.secret_keys) or ""))
     except ValueError as error:
         raise SettingsError(f"MINIRAG_SECRET_KEYS: {error}") from None
+
+
+@asynccontextmanager
+async def open_resealing(settings: Settings) -> AsyncIterator[Resealing]:
+    """What `minirag secrets rotate` needs, and nothing else. Raises `SettingsError`."""
+    uow = _open_database(settings)
+    try:
+        yield Resealing(uow, open_keyring(settings))
+    finally:
+        await uow.close()
 
 
 def _allowed_models(settings: Settings) -> AllowedModels:

@@ -58,16 +58,16 @@ from minirag.repositories.postgres.transaction import (
     tenant_reach,
 )
 from minirag.repositories.postgres.usage import PostgresUsageRepository
+from minirag.repositories.postgres.users import PostgresUserRepository
 from minirag.repositories.postgres.webhooks import (
     PostgresWebhookDeliveryRepository,
     PostgresWebhookRepository,
     forget_old_deliveries,
 )
-from minirag.repositories.postgres.users import PostgresUserRepository
 from minirag.services.ports import storage
 from minirag.services.ports.audit import AuditRepository
-from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
 from minirag.services.ports.exports import ExportRepository
+from minirag.services.ports.limits import LimitRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
 from minirag.services.ports.people import (
     SessionRepository,
@@ -76,6 +76,7 @@ from minirag.services.ports.people import (
 )
 from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
+from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
 
 
 class PostgresTenantUnitOfWork:
@@ -97,7 +98,7 @@ class PostgresTenantUnitOfWork:
         self.messages: storage.MessageRepository = PostgresMessageRepository(*bound)
         self.generations: storage.GenerationRepository = PostgresGenerationRepository(*bound)
         self.usage: UsageRepository = PostgresUsageRepository(*bound)
-        self.limits: storage.LimitRepository = PostgresLimitRepository(*bound)
+        self.limits: LimitRepository = PostgresLimitRepository(*bound)
         self.model_prices: ModelPriceRepository = PostgresModelPriceRepository(*bound)
         self.requests: storage.RequestRepository = PostgresRequestRepository(*bound)
         self.jobs: storage.JobRepository = PostgresJobRepository(*bound)
