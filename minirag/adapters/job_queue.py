@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from rq import Queue
-from rq.exceptions import DeserializationError, DuplicateJobError, NoSuchJobError
+from rq.exceptions import DuplicateJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -108,7 +110,7 @@ class RqJobQueue:
 
     def _find_tenant(self, tenant_id: UUID, except_job: UUID) -> list[bytes]:
         """Keys that name the tenant, and records of jobs whose arguments do."""
-        mine = Job.key_for(str(except_job))
+        mine = Job.key_for(str(except_job)).encode()
         names = (str(tenant_id).encode(), tenant_id.hex.encode())
         found = []
         for key in self._redis.scan_iter(count=SCAN_COUNT):
@@ -120,13 +122,16 @@ class RqJobQueue:
         return found
 
     def _is_of(self, key: bytes, tenant: bytes) -> bool:
-        # RQ keeps a job's arguments compressed or plain, by version: its own reader knows.
-        job_id = key[len(JOB_PREFIX) :].decode()
+        """True for the record of a job whose arguments name the tenant."""
         try:
-            job = Job.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
-            return tenant.decode() in map(str, job.args)
-        except (NoSuchJobError, DeserializationError, ResponseError):
+            data = self._redis.hget(key, "data")
+        except ResponseError:  # no hash
             return False
+        if not isinstance(data, bytes):
+            return False
+        with suppress(zlib.error):
+            data = zlib.decompress(data)  # RQ compresses what it serializes
+        return tenant in data
 
     def _forget_tenant(self, tenant_id: UUID, except_job: UUID) -> int:
         keys = self._find_tenant(tenant_id, except_job)
