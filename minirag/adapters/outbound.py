@@ -32,6 +32,8 @@ FIRST_FREE_PORT = 1024
 PORTS = {"https": 443, "http": 80}
 CONNECT_SECONDS = 3.0
 """For each address; the time limit of the whole request holds beside it."""
+CHECK_SECONDS = 5.0
+"""For a name to be looked up, when nothing is to be sent."""
 MOST_ADDRESSES = 3
 """How many of a name's addresses are tried."""
 BODY_BYTES = 4096
@@ -168,8 +170,9 @@ class GuardedClient:
         """Return if the URL may be called as things are. Raises `TargetRefused`."""
         target = parse_target(url)
         try:
-            await self._find(target)
-        except OSError:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._find(target)
+        except OSError:  # `TimeoutError` is one
             raise TargetRefused(REFUSED) from None
 
     async def post(

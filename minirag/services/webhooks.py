@@ -26,7 +26,6 @@ from minirag.services.webhook_signing import format_secret, make_secret, sign
 
 MOST_WEBHOOKS = 20
 """Of one tenant."""
-CHECK_SECONDS = 5.0
 TEST_SECONDS = 5.0
 TESTS = 10
 TEST_WINDOW = timedelta(minutes=1)
