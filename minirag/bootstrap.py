@@ -54,6 +54,7 @@ from minirag.services.exporting import ExportService
 from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
+from minirag.services.limits import LimitService
 from minirag.services.metering import UsageMeter
 from minirag.services.model_policy import ModelPolicy
 from minirag.services.offboarding import OffboardingService
@@ -162,6 +163,7 @@ class Container:
                 session=timedelta(days=settings.session_days),
             ),
         )
+        self.limits = LimitService(uow)
         self.rates = CallRates(adapters.rate_limiter)
         self.tenants = TenantService(uow)
         self.offboarding = OffboardingService(
@@ -302,8 +304,8 @@ async def build_container(settings: Settings) -> Container:
 
 
 async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapters:
-    uow = _open_database(settings)
     keyring = open_keyring(settings)
+    uow = _open_database(settings)
     opening.push_async_callback(uow.close)
     vectors = await _open_vectors(settings)
     opening.push_async_callback(vectors.close)
@@ -391,9 +393,10 @@ def open_keyring(settings: Settings) -> EnvelopeKeyring:
 @asynccontextmanager
 async def open_resealing(settings: Settings) -> AsyncIterator[Resealing]:
     """What `minirag secrets rotate` needs, and nothing else. Raises `SettingsError`."""
+    keyring = open_keyring(settings)
     uow = _open_database(settings)
     try:
-        yield Resealing(uow, open_keyring(settings))
+        yield Resealing(uow, keyring)
     finally:
         await uow.close()
 

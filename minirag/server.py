@@ -39,6 +39,7 @@ from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
 from minirag.services.exporting import ExportService
+from minirag.services.limits import LimitService
 from minirag.services.offboarding import OffboardingService
 from minirag.services.operations import OperationService
 from minirag.services.provider_credentials import ProviderCredentialService
@@ -87,6 +88,8 @@ class ServerParts(Protocol):
     def operations(self) -> OperationService: ...
     @property
     def api_keys(self) -> ApiKeyService: ...
+    @property
+    def limits(self) -> LimitService: ...
     @property
     def users(self) -> UserService: ...
     @property
@@ -193,6 +196,7 @@ class RagServer:
                 offboarding=container.offboarding,
                 exports=container.exports,
                 api_keys=container.api_keys,
+                limits=container.limits,
                 sessions=container.sessions,
                 provider_credentials=container.provider_credentials,
             ),

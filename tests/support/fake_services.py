@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from minirag.adapters.local_rates import LocalRates
 from minirag.config import Settings, load_settings
 from minirag.domain.access import PlatformContext, Principal, TenantContext
 from minirag.domain.chats import (
@@ -25,6 +26,8 @@ from minirag.domain.chats import (
 from minirag.domain.chunks import Chunk
 from minirag.domain.documents import Collection, Document, DocumentState, DocumentVersion
 from minirag.domain.ids import IdKind, chunk_id, encode_id, new_id
+from minirag.domain.people import UserRole
+from minirag.domain.limits import Limits
 from minirag.domain.retrieval import LegScore, RetrievalMode, RetrievedChunk
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Credential, Scope, Tenant, TenantState
 from minirag.errors import AlreadyExists, Conflict, NotFound, Unauthenticated
@@ -32,8 +35,10 @@ from minirag.services.asking import Question
 from minirag.services.documents import NewDocument, TextSlice
 from minirag.services.paging import Page
 from minirag.services.ports.storage import RequestKey
+from minirag.services.rates import CallRates
 from minirag.services.retrieval import SearchOutcome
 from minirag.services.watching import DocumentChanged, SnapshotEnd
+from tests.support.fake_people import FakeSessions, FakeUsers
 
 PLATFORM_KEY = "platform-key-of-at-least-32-characters"
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -52,6 +57,19 @@ class FakeAuthenticator:
         wanted = frozenset(scopes) or ALL_SCOPES
         token = "mrk_" + "-".join(sorted(wanted))
         self.contexts[token] = TenantContext(self.tenant_id, new_id(), wanted)
+        return token
+
+    def user_with(self, role: UserRole) -> str:
+        """Return an access token of a user of the tenant with this role."""
+        token = f"mrt_{role}"
+        self.contexts[token] = TenantContext(
+            self.tenant_id,
+            scopes=role.scopes,
+            user_id=new_id(),
+            role=role,
+            session_id=new_id(),
+            token_expire_time=NOW,
+        )
         return token
 
     async def authenticate(self, authorization: str | None) -> Principal:
@@ -123,10 +141,18 @@ class FakeApiKeys:
         display_name: str,
         scopes: frozenset[Scope],
         expire_time: datetime | None,
+        collection_ids: tuple[UUID, ...],
+        limits: Limits,
         request: RequestKey | None,
     ) -> tuple[ApiKey, str]:
         self.created.append((caller, tenant_id, expire_time))
-        key = replace(make_api_key(tenant_id), scopes=scopes, expire_time=expire_time)
+        key = replace(
+            make_api_key(tenant_id),
+            scopes=scopes,
+            expire_time=expire_time,
+            collection_ids=frozenset(collection_ids) or None,
+            limits=limits,
+        )
         return key, "mrk_secret"
 
     async def list_page(
@@ -315,17 +341,23 @@ class FakeContainer:
 
     settings: Settings
     authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
+    rates: CallRates = field(default_factory=lambda: CallRates(LocalRates()))
     tenants: FakeTenants = field(default_factory=FakeTenants)
     offboarding: Any = None
     operations: Any = None
     exports: Any = None
     api_keys: FakeApiKeys = field(default_factory=FakeApiKeys)
+    users: FakeUsers = field(default_factory=FakeUsers)
+    sessions: FakeSessions = field(default_factory=FakeSessions)
+    provider_credentials: Any = None
+    limits: Any = None
     collections: FakeCollections = field(default_factory=FakeCollections)
     documents: FakeDocuments = field(default_factory=FakeDocuments)
     watcher: FakeWatcher = field(default_factory=FakeWatcher)
     retriever: FakeRetriever = field(default_factory=FakeRetriever)
     assistants: Any = None
     conversations: Any = None
+    webhooks: Any = None
     answers: FakeAnswers = field(default_factory=FakeAnswers)
     pings: dict[str, FakeDependency] = field(
         default_factory=lambda: {
