@@ -80,6 +80,7 @@ from minirag.services.sign_in_slowdown import SignInSlowdown
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.tenant_erasure import TenantErasure
 from minirag.services.tenants import TenantService
+from minirag.services.usage import UsageService
 from minirag.services.users import UserService
 from minirag.services.watching import DocumentWatcher
 from minirag.services.webhook_delivery import MOST_ATTEMPTS, WebhookDeliverer
@@ -170,6 +171,11 @@ class Container:
             uow, self.bell, grace=timedelta(days=settings.tenant_grace_days)
         )
         self.operations = OperationService(uow)
+        self.usage = UsageService(
+            uow,
+            self.pricing,
+            default_models=(settings.chat_model, settings.embedding_model),
+        )
         self.exports = ExportService(uow, adapters.blobs)
         self.api_keys = ApiKeyService(uow)
         self.collections = CollectionService(

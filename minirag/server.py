@@ -16,6 +16,7 @@ from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
 from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
 from minirag_sdk.v1 import operation_service_pb2_grpc as operation_grpc
 from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
+from minirag_sdk.v1 import usage_service_pb2_grpc as usage_grpc
 from minirag_sdk.v1 import user_service_pb2_grpc as user_grpc
 from minirag_sdk.v1 import webhook_service_pb2_grpc as webhook_grpc
 
@@ -26,6 +27,7 @@ from minirag.api.interceptors.call_interceptor import CallInterceptor, Credentia
 from minirag.api.listening import bind
 from minirag.api.operation_servicer import OperationServicer
 from minirag.api.tenant_servicer import TenantServicer
+from minirag.api.usage_servicer import UsageServicer
 from minirag.api.user_servicer import UserServicer
 from minirag.api.webhook_servicer import WebhookServicer
 from minirag.config import MEBIBYTE, Settings, SettingsError
@@ -47,6 +49,7 @@ from minirag.services.rates import CallRates
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionService
 from minirag.services.tenants import TenantService
+from minirag.services.usage import UsageService
 from minirag.services.users import UserService
 from minirag.services.watching import DocumentWatcher
 from minirag.services.webhooks import WebhookService
@@ -96,6 +99,8 @@ class ServerParts(Protocol):
     def sessions(self) -> SessionService: ...
     @property
     def provider_credentials(self) -> ProviderCredentialService: ...
+    @property
+    def usage(self) -> UsageService: ...
     @property
     def collections(self) -> CollectionService: ...
     @property
@@ -204,6 +209,9 @@ class RagServer:
         )
         user_grpc.add_UserServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
             UserServicer(container.users, container.sessions), server
+        )
+        usage_grpc.add_UsageServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+            UsageServicer(container.usage), server
         )
         operation_grpc.add_OperationServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
             OperationServicer(container.operations), server

@@ -25,6 +25,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "": ("postgres", "vectors"),
     f"{PACKAGE}.TenantService": ("postgres",),
     f"{PACKAGE}.UserService": ("postgres",),
+    f"{PACKAGE}.UsageService": ("postgres",),
     f"{PACKAGE}.OperationService": ("postgres",),
     f"{PACKAGE}.WebhookService": ("postgres",),
     f"{PACKAGE}.DocumentService": ("postgres", "vectors", "blobs"),

@@ -350,6 +350,7 @@ class FakeContainer:
     users: FakeUsers = field(default_factory=FakeUsers)
     sessions: FakeSessions = field(default_factory=FakeSessions)
     provider_credentials: Any = None
+    usage: Any = None
     limits: Any = None
     collections: FakeCollections = field(default_factory=FakeCollections)
     documents: FakeDocuments = field(default_factory=FakeDocuments)
