@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from minirag_sdk.v1 import tenant_service_pb2 as pb
 
 from minirag.api.calls import ServicerContext, current_call
+from minirag.api.mapping.key_limits import decode_key_limits
 from minirag.api.mapping.tenants import SCOPES_BY_NUMBER, encode_api_key
 from minirag.api.named_tenant import named_tenant
 from minirag.api.pages import read_id_page
@@ -14,6 +17,9 @@ from minirag.domain.ids import IdKind
 from minirag.services.api_keys import ApiKeyService
 
 MAX_NAME = 200
+MAX_COLLECTIONS = 100
+DEFAULT_OVERLAP = timedelta(hours=24)
+LONGEST_OVERLAP = timedelta(days=30)
 
 
 class ApiKeyRpcs:
@@ -32,6 +38,10 @@ class ApiKeyRpcs:
                 check.refuse("scopes", "is required: at least one scope")
             if request.HasField("expire_time"):
                 expire_time = check.future_time("expire_time", request.expire_time)
+            collection_ids = check.ids(
+                "collection_ids", IdKind.COLLECTION, request.collection_ids, most=MAX_COLLECTIONS
+            )
+            limits = decode_key_limits(check, "limits", request.limits)
             request_id = check.request_id("request_id", request.request_id)
         key, secret = await self._api_keys.create(
             call.caller,
@@ -39,6 +49,8 @@ class ApiKeyRpcs:
             display_name=display_name,
             scopes=scopes,
             expire_time=expire_time,
+            collection_ids=collection_ids,
+            limits=limits,
             request=request_key(call.method, request, request_id),
         )
         return pb.CreateApiKeyResponse(api_key=encode_api_key(key), secret=secret)
@@ -55,6 +67,51 @@ class ApiKeyRpcs:
             page, response.api_keys, encode_api_key, lambda key: key.id
         )
         return response
+
+    async def UpdateApiKey(
+        self, request: pb.UpdateApiKeyRequest, context: ServicerContext
+    ) -> pb.UpdateApiKeyResponse:
+        wanted = request.api_key
+        display_name = limits = None
+        with RequestCheck() as check:
+            tenant_id = named_tenant(check, request.tenant_id)
+            key_id = check.id("api_key_id", IdKind.API_KEY, request.api_key_id)
+            fields = check.update_mask(request.update_mask, ("display_name", "limits"))
+            if "display_name" in fields:
+                display_name = check.text(
+                    "api_key.display_name", wanted.display_name, longest=MAX_NAME
+                )
+            if "limits" in fields:
+                limits = decode_key_limits(check, "api_key.limits", wanted.limits)
+            request_id = check.request_id("request_id", request.request_id)
+        key = await self._api_keys.update(
+            tenant_id,
+            key_id,
+            display_name=display_name,
+            limits=limits,
+            request=request_key(current_call().method, request, request_id),
+        )
+        return pb.UpdateApiKeyResponse(api_key=encode_api_key(key))
+
+    async def RotateApiKey(
+        self, request: pb.RotateApiKeyRequest, context: ServicerContext
+    ) -> pb.RotateApiKeyResponse:
+        call = current_call()
+        overlap = DEFAULT_OVERLAP
+        with RequestCheck() as check:
+            tenant_id = named_tenant(check, request.tenant_id)
+            key_id = check.id("api_key_id", IdKind.API_KEY, request.api_key_id)
+            if request.HasField("overlap"):
+                overlap = check.duration("overlap", request.overlap, longest=LONGEST_OVERLAP)
+            request_id = check.request_id("request_id", request.request_id)
+        key, secret = await self._api_keys.rotate(
+            call.caller,
+            tenant_id,
+            key_id,
+            overlap=overlap,
+            request=request_key(call.method, request, request_id),
+        )
+        return pb.RotateApiKeyResponse(api_key=encode_api_key(key), secret=secret)
 
     async def RevokeApiKey(
         self, request: pb.RevokeApiKeyRequest, context: ServicerContext

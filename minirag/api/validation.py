@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TypeVar
 from uuid import UUID
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -240,13 +241,27 @@ class RequestCheck:
             self.refuse("update_mask", f"can't change {first!r}: it takes {expected}")
         return paths.intersection(known)
 
-    def future_time(self, field: str, value: Timestamp) -> datetime | None:
-        """A time still to come, of the years that a timestamp can hold."""
+    def duration(self, field: str, value: Duration, *, longest: timedelta) -> timedelta:
+        """A span of 0 to `longest`."""
         try:
-            time = value.ToDatetime(tzinfo=UTC)
+            span = value.ToTimedelta()
+        except (ValueError, OverflowError):
+            span = timedelta(-1)
+        if not timedelta(0) <= span <= longest:
+            self.refuse(field, f"must be 0 to {longest.days} days")
+        return span
+
+    def time(self, field: str, value: Timestamp) -> datetime | None:
+        """A time of the years that a timestamp can hold."""
+        try:
+            return value.ToDatetime(tzinfo=UTC)
         except (ValueError, OverflowError):
             self.refuse(field, "must be a valid timestamp, up to the year 9999")
             return None
-        if time <= datetime.now(UTC):
+
+    def future_time(self, field: str, value: Timestamp) -> datetime | None:
+        """A time still to come, of the years that a timestamp can hold."""
+        time = self.time(field, value)
+        if time is not None and time <= datetime.now(UTC):
             self.refuse(field, "must be in the future")
         return time

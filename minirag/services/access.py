@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import structlog
 
 from minirag.domain.access import PlatformContext, Principal, TenantContext
 from minirag.domain.people import SignedInUser, UserState
-from minirag.domain.tenants import Credential, TenantState
+from minirag.domain.tenants import ApiKey, Credential, TenantState
 from minirag.errors import MiniRagError, PermissionDenied, Unauthenticated
 from minirag.services.api_keys import digest, parse_key
 from minirag.services.background import BackgroundTasks
@@ -101,16 +102,30 @@ class Authenticator:
             raise Unauthenticated("the key is malformed: copy it again, whole and without spaces")
         async with self._uow.credential(parsed.key_id) as uow:
             credential = await uow.load()
-        if credential is None or not hmac.compare_digest(
-            credential.key.secret_digest, digest(parsed.secret)
-        ):
+        left = None if credential is None else _seconds_left(credential.key, parsed.secret)
+        if credential is None or left is None:
             raise Unauthenticated("the key is unknown or revoked: use another one")
         key = credential.key
-        context = self._admit(
-            credential, TenantContext(tenant_id=key.tenant_id, key_id=key.id, scopes=key.scopes)
+        context = TenantContext(
+            tenant_id=key.tenant_id,
+            key_id=key.id,
+            scopes=key.scopes,
+            collection_ids=key.collection_ids,
+            limits=credential.tenant_limits,
+            key_limits=key.limits,
         )
+        self._admit(credential, context)
+        if left <= 0:
+            raise _known_as(
+                context,
+                Unauthenticated(
+                    "the key was given a new secret and this one has lapsed: use the new one",
+                    reason="CREDENTIAL_EXPIRED",
+                ),
+            )
         # Counted from before the look into Postgres: a slow one mustn't lengthen a revoked key's life.
-        self._trust(fingerprint, _Trusted(context, credential, now + self._trust_seconds))
+        until = now + min(self._trust_seconds, left)
+        self._trust(fingerprint, _Trusted(context, credential, until))
         self._touch(context)
         return context
 
@@ -138,14 +153,11 @@ class Authenticator:
 
     @staticmethod
     def _admit(credential: Credential, context: TenantContext) -> TenantContext:
-        key = credential.key
-        if key.revoke_time is not None:
-            raise Unauthenticated("the key is unknown or revoked: use another one")
-        if not key.is_active(utc_now()):
-            raise Unauthenticated(
-                "the key has expired: create a new one", reason="CREDENTIAL_EXPIRED"
-            )
-        _require_active(credential.tenant_state)
+        try:
+            _require_key(credential.key)
+            _require_active(credential.tenant_state)
+        except MiniRagError as error:
+            raise _known_as(context, error) from None
         return context
 
     def _touch(self, context: TenantContext) -> None:
@@ -167,7 +179,41 @@ class Authenticator:
             log.warning("api_key_use_not_recorded", error=error.message)
 
 
+def _known_as(context: TenantContext, error: MiniRagError) -> MiniRagError:
+    """The error, with who was refused: the secret was right, so that the tenant's log may name the key."""
+    error.caller = context
+    return error
+
+
+def _seconds_left(key: ApiKey, secret: str) -> float | None:
+    """How long this secret of the key works on, 0 or less if it has lapsed; None if it isn't one."""
+    presented = digest(secret)
+    if hmac.compare_digest(key.secret_digest, presented):
+        return math.inf
+    if key.previous_digest is None or key.previous_until is None:
+        return None
+    if not hmac.compare_digest(key.previous_digest, presented):
+        return None
+    return (key.previous_until - utc_now()).total_seconds()
+
+
+def _require_key(key: ApiKey) -> None:
+    if key.revoke_time is not None:
+        raise Unauthenticated("the key is unknown or revoked: use another one")
+    if not key.is_active(utc_now()):
+        raise Unauthenticated("the key has expired: create a new one", reason="CREDENTIAL_EXPIRED")
+
+
 def _admit_user(found: SignedInUser, context: TenantContext) -> TenantContext:
+    try:
+        _require_user(found, context)
+        _require_active(found.tenant_state)
+    except MiniRagError as error:
+        raise _known_as(context, error) from None
+    return context
+
+
+def _require_user(found: SignedInUser, context: TenantContext) -> None:
     now = utc_now()
     if context.token_expire_time is not None and now >= context.token_expire_time:
         raise Unauthenticated(
@@ -176,8 +222,6 @@ def _admit_user(found: SignedInUser, context: TenantContext) -> TenantContext:
         )
     if not found.session.is_alive(now) or found.user.state is not UserState.ACTIVE:
         raise _session_ended()
-    _require_active(found.tenant_state)
-    return context
 
 
 def _session_ended() -> Unauthenticated:

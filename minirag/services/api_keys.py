@@ -10,17 +10,21 @@ import hashlib
 import secrets
 import zlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from minirag.domain.access import PlatformContext, Principal, TenantContext
+from minirag.domain.access import Principal, TenantContext
 from minirag.domain.ids import IdKind, encode_id, new_id
-from minirag.domain.tenants import ApiKey, Credential, Scope
-from minirag.errors import NotFound, PermissionDenied
+from minirag.domain.limits import UNLIMITED, Limits
+from minirag.domain.tenants import ApiKey, Credential, Scope, TenantState
+from minirag.errors import FailedPrecondition, InvalidRequest, NotFound, PermissionDenied
+from minirag.services.assistants import check_collections
+from minirag.services.auditing import record_change
+from minirag.services.authority import require_scopes
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
-from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
 
 PREFIX = "mrk"
 SECRET_BYTES = 24
@@ -69,6 +73,8 @@ def mint_key(
     display_name: str,
     scopes: frozenset[Scope],
     expire_time: datetime | None = None,
+    collection_ids: frozenset[UUID] | None = None,
+    limits: Limits = UNLIMITED,
 ) -> tuple[ApiKey, str]:
     """Make a key: the row to store, and the text to show once."""
     secret = secrets.token_hex(SECRET_BYTES)
@@ -80,6 +86,8 @@ def mint_key(
         secret_digest=digest(secret),
         create_time=utc_now(),
         expire_time=expire_time,
+        collection_ids=collection_ids,
+        limits=limits,
     )
     return key, format_key(key.id, secret)
 
@@ -98,32 +106,40 @@ class ApiKeyService:
         display_name: str,
         scopes: frozenset[Scope],
         expire_time: datetime | None,
+        collection_ids: tuple[UUID, ...],
+        limits: Limits,
         request: RequestKey | None,
     ) -> tuple[ApiKey, str]:
-        """Make a key and return it with its secret.
+        """Make a key and return it with its secret. Without `collection_ids` it may touch all.
 
-        Raises `PermissionDenied` when the caller would give more than it has, `NotFound` when the
-        platform names a tenant that isn't there.
+        Raises `PermissionDenied` when the caller would give more than it has, `InvalidRequest` for a
+        restricted key that could manage, `NotFound` for a collection, or a tenant that the platform
+        names, that isn't there, `FailedPrecondition` for a tenant that is being deleted.
         """
-        if isinstance(caller, TenantContext) and (missing := scopes - caller.scopes):
-            names = ", ".join(sorted(missing))
-            raise PermissionDenied(
-                f"this key can't give scopes that it lacks itself: {names}",
-                metadata={"scope": names},
+        require_scopes(caller, scopes)
+        _refuse_restricted(caller)
+        if collection_ids and Scope.MANAGE in scopes:
+            raise InvalidRequest.field(
+                "scopes",
+                "a key that is restricted to some collections can't have MANAGE: leave the scope out,"
+                " or collection_ids",
             )
         async with self._uow.tenant(tenant_id) as uow:
-            if isinstance(caller, PlatformContext) and await uow.tenants.get(tenant_id) is None:
-                raise _tenant_not_found(tenant_id)
+            await _require_tenant(uow, tenant_id)
             if outcome := await recall(uow.requests, request):
-                first = await uow.api_keys.get(UUID(outcome["api_key_id"]))
-                if first is None:
-                    raise NotFound("api_key", outcome["api_key_id"])
-                return first, outcome["secret"]
+                return await _get(uow, UUID(outcome["api_key_id"])), outcome["secret"]
+            await check_collections(uow, collection_ids)
             key, secret = mint_key(
-                tenant_id, display_name=display_name, scopes=scopes, expire_time=expire_time
+                tenant_id,
+                display_name=display_name,
+                scopes=scopes,
+                expire_time=expire_time,
+                collection_ids=frozenset(collection_ids) or None,
+                limits=limits,
             )
             await uow.api_keys.add(key)
             await remember(uow.requests, request, api_key_id=key.id, secret=secret)
+            await _record(uow, key, scopes=",".join(sorted(scopes)))
             return key, secret
 
     async def list_page(
@@ -136,14 +152,73 @@ class ApiKeyService:
                 raise _tenant_not_found(tenant_id)
         return Page.cut(found, limit, lambda key: key.id)
 
+    async def update(
+        self,
+        tenant_id: UUID,
+        key_id: UUID,
+        *,
+        display_name: str | None,
+        limits: Limits | None,
+        request: RequestKey | None,
+    ) -> ApiKey:
+        """Change the name or the limits; servers hold to new limits within seconds."""
+        async with self._uow.tenant(tenant_id) as uow:
+            if await recall(uow.requests, request):
+                return await _get(uow, key_id)
+            key = await uow.api_keys.update(key_id, display_name=display_name, limits=limits)
+            if key is None:
+                raise _not_found(key_id)
+            await remember(uow.requests, request, api_key_id=key.id)
+            changes = {"display_name": display_name, "limits": limits}
+            changed = [name for name, value in changes.items() if value is not None]
+            await _record(uow, key, fields=",".join(changed))
+            return key
+
+    async def rotate(
+        self,
+        caller: Principal,
+        tenant_id: UUID,
+        key_id: UUID,
+        *,
+        overlap: timedelta,
+        request: RequestKey | None,
+    ) -> tuple[ApiKey, str]:
+        """Give the key a new secret and return it; the one before works until `overlap` is over.
+
+        Of two rotations in a row the second ends the oldest secret at once. Raises `PermissionDenied`
+        for a key of more scopes than the caller's, whose secret would be a gift, `FailedPrecondition`
+        for a key that was revoked or has expired.
+        """
+        _refuse_restricted(caller)
+        async with self._uow.tenant(tenant_id) as uow:
+            await _require_tenant(uow, tenant_id)
+            key = await _get(uow, key_id)
+            require_scopes(caller, key.scopes)
+            if outcome := await recall(uow.requests, request):
+                return key, outcome["secret"]
+            if not key.is_active(utc_now()):
+                raise _ended()
+            secret = secrets.token_hex(SECRET_BYTES)
+            rotated = await uow.api_keys.rotate(
+                key_id, digest(secret), previous_until=utc_now() + overlap
+            )
+            if rotated is None:  # revoked just now
+                raise _ended()
+            text = format_key(key_id, secret)
+            await remember(uow.requests, request, api_key_id=key_id, secret=text)
+            await _record(uow, rotated, overlap_seconds=str(round(overlap.total_seconds())))
+            return rotated, text
+
     async def revoke(self, tenant_id: UUID, key_id: UUID, *, request: RequestKey | None) -> ApiKey:
         """End a key; revoking it again changes nothing."""
         async with self._uow.tenant(tenant_id) as uow:
-            await recall(uow.requests, request)
+            is_repeat = await recall(uow.requests, request) is not None
             key = await uow.api_keys.revoke(key_id, utc_now())
             if key is None:
-                raise NotFound("api_key", encode_id(IdKind.API_KEY, key_id))
-            await remember(uow.requests, request, api_key_id=key.id)
+                raise _not_found(key_id)
+            if not is_repeat:
+                await remember(uow.requests, request, api_key_id=key.id)
+                await _record(uow, key)
             return key
 
     async def describe(self, context: TenantContext) -> Credential:
@@ -153,8 +228,49 @@ class ApiKeyService:
         async with self._uow.credential(context.key_id) as uow:
             credential = await uow.load()
         if credential is None:
-            raise NotFound("api_key", encode_id(IdKind.API_KEY, context.key_id))
+            raise _not_found(context.key_id)
         return credential
+
+
+def _refuse_restricted(caller: Principal) -> None:
+    if isinstance(caller, TenantContext) and caller.collection_ids is not None:
+        raise PermissionDenied(
+            "a key that is restricted to some collections can't manage keys: use one without"
+            " collection_ids",
+            reason="KEY_RESTRICTED",
+        )
+
+
+async def _require_tenant(uow: TenantUnitOfWork, tenant_id: UUID) -> None:
+    tenant = await uow.tenants.get(tenant_id)
+    if tenant is None:
+        raise _tenant_not_found(tenant_id)
+    if tenant.state in (TenantState.DELETING, TenantState.ERASING):
+        raise FailedPrecondition(
+            "the tenant is being deleted and gets no new secrets: undelete it first"
+        )
+
+
+async def _get(uow: TenantUnitOfWork, key_id: UUID) -> ApiKey:
+    key = await uow.api_keys.get(key_id)
+    if key is None:
+        raise _not_found(key_id)
+    return key
+
+
+async def _record(uow: TenantUnitOfWork, key: ApiKey, **details: str) -> None:
+    key_id = encode_id(IdKind.API_KEY, key.id)
+    await record_change(uow.audit, key.tenant_id, "api_key", key_id, **details)
+
+
+def _ended() -> FailedPrecondition:
+    return FailedPrecondition(
+        "the key was revoked or has expired and can't be rotated: create a new one"
+    )
+
+
+def _not_found(key_id: UUID) -> NotFound:
+    return NotFound("api_key", encode_id(IdKind.API_KEY, key_id))
 
 
 def _tenant_not_found(tenant_id: UUID) -> NotFound:

@@ -26,8 +26,8 @@ from minirag.domain.chats import (
 from minirag.domain.chunks import Chunk
 from minirag.domain.documents import Collection, Document, DocumentState, DocumentVersion
 from minirag.domain.ids import IdKind, chunk_id, encode_id, new_id
-from minirag.domain.people import UserRole
 from minirag.domain.limits import Limits
+from minirag.domain.people import UserRole
 from minirag.domain.retrieval import LegScore, RetrievalMode, RetrievedChunk
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Credential, Scope, Tenant, TenantState
 from minirag.errors import AlreadyExists, Conflict, NotFound, Unauthenticated

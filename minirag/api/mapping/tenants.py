@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from uuid import UUID
+
 from minirag_sdk.v1 import tenant_service_pb2 as pb
 
 from minirag.api.etags import encode_etag
+from minirag.api.mapping.key_limits import encode_key_limits
 from minirag.domain.ids import IdKind, encode_id
 from minirag.domain.tenants import ApiKey, Credential, Scope, Tenant, TenantState
 
@@ -48,7 +52,19 @@ def encode_api_key(key: ApiKey) -> pb.ApiKey:
         expire_time=key.expire_time,
         revoke_time=key.revoke_time,
         last_use_time=key.last_use_time,
+        collection_ids=encode_collection_ids(key.collection_ids),
+        limits=encode_key_limits(key.limits),
+        previous_secret_expire_time=_still_to_come(key.previous_until),
     )
+
+
+def encode_collection_ids(collection_ids: frozenset[UUID] | None) -> list[str]:
+    """What a key is restricted to; nothing when it is not."""
+    return [encode_id(IdKind.COLLECTION, each) for each in sorted(collection_ids or ())]
+
+
+def _still_to_come(time: datetime | None) -> datetime | None:
+    return time if time is not None and time > datetime.now(UTC) else None
 
 
 def encode_tenant_principal(credential: Credential) -> pb.TenantPrincipal:
@@ -60,4 +76,5 @@ def encode_tenant_principal(credential: Credential) -> pb.TenantPrincipal:
         api_key_id=encode_id(IdKind.API_KEY, key.id),
         scopes=encode_scopes(key.scopes),
         expire_time=key.expire_time,
+        collection_ids=encode_collection_ids(key.collection_ids),
     )

@@ -6,8 +6,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Uuid, bindparam, func, insert, select, update
+from sqlalchemy import (
+    LargeBinary,
+    Row,
+    Text,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
+from minirag.domain.limits import Limits
 from minirag.domain.tenants import ApiKey, Credential, Scope, TenantState
 from minirag.repositories.postgres.limit_columns import decode_limits, encode_limits
 from minirag.repositories.postgres.tables import TIME, api_keys, tenants
@@ -24,6 +36,27 @@ _REVOKE = (
     update(api_keys)
     .where(*_IS_THE_KEY)
     .values(revoke_time=func.coalesce(api_keys.c.revoke_time, _NOW))
+    .returning(*api_keys.c)
+)
+_UPDATE = (
+    update(api_keys)
+    .where(*_IS_THE_KEY)
+    .values(
+        display_name=func.coalesce(bindparam("new_name", type_=Text()), api_keys.c.display_name),
+        limits=func.coalesce(
+            bindparam("new_limits", type_=JSONB(none_as_null=True)), api_keys.c.limits
+        ),
+    )
+    .returning(*api_keys.c)
+)
+_ROTATE = (
+    update(api_keys)
+    .where(*_IS_THE_KEY, api_keys.c.revoke_time.is_(None))
+    .values(
+        previous_digest=api_keys.c.secret_digest,
+        previous_until=bindparam("until", type_=TIME),
+        secret_digest=bindparam("new_digest", type_=LargeBinary()),
+    )
     .returning(*api_keys.c)
 )
 _TOUCH = update(api_keys).where(*_IS_THE_KEY).values(last_use_time=_NOW)
@@ -79,6 +112,24 @@ class PostgresApiKeyRepository:
         if after is not None:
             statement = statement.where(api_keys.c.id > after)
         return [_api_key(row) for row in await self._transaction.all(statement)]
+
+    async def update(
+        self, key_id: UUID, *, display_name: str | None = None, limits: Limits | None = None
+    ) -> ApiKey | None:
+        new_limits = None if limits is None else encode_limits(limits)
+        row = await self._transaction.first(
+            _UPDATE, {**self._of(key_id), "new_name": display_name, "new_limits": new_limits}
+        )
+        return None if row is None else _api_key(row)
+
+    async def rotate(
+        self, key_id: UUID, secret_digest: bytes, *, previous_until: datetime
+    ) -> ApiKey | None:
+        row = await self._transaction.first(
+            _ROTATE,
+            {**self._of(key_id), "new_digest": secret_digest, "until": previous_until},
+        )
+        return None if row is None else _api_key(row)
 
     async def revoke(self, key_id: UUID, now: datetime) -> ApiKey | None:
         row = await self._transaction.first(_REVOKE, {**self._of(key_id), "now": now})

@@ -37,10 +37,10 @@ from minirag.domain.documents import (
     Metadata,
 )
 from minirag.domain.jobs import Job, JobKind
+from minirag.domain.limits import Limits
 from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.tenants import ApiKey, Credential, Tenant, TenantState
 from minirag.services.ports.audit import AuditRepository
-from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
 from minirag.services.ports.exports import ExportRepository
 from minirag.services.ports.limits import LimitRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
@@ -51,6 +51,7 @@ from minirag.services.ports.people import (
 )
 from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
+from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,16 @@ class ApiKeyRepository(Protocol):
     async def get(self, key_id: UUID) -> ApiKey | None: ...
 
     async def list_page(self, *, after: UUID | None, limit: int) -> list[ApiKey]: ...
+
+    async def update(
+        self, key_id: UUID, *, display_name: str | None = None, limits: Limits | None = None
+    ) -> ApiKey | None:
+        """Change what isn't None; None when there is no such key."""
+
+    async def rotate(
+        self, key_id: UUID, secret_digest: bytes, *, previous_until: datetime
+    ) -> ApiKey | None:
+        """Make this the secret, and the one so far the previous; None for a revoked or unknown key."""
 
     async def revoke(self, key_id: UUID, now: datetime) -> ApiKey | None:
         """Idempotent: an already revoked key keeps its first revoke_time."""
@@ -349,6 +360,9 @@ class RequestRepository(Protocol):
         Waits for a concurrent transaction with the same id. Raises `Conflict` with reason
         `REQUEST_ID_REUSED` when method or fingerprint differ.
         """
+
+    async def is_finished(self, key: RequestKey) -> bool:
+        """True when a request with this id has an outcome, whatever it was."""
 
     async def finish(self, key: RequestKey, outcome: bytes) -> None:
         """Store what a repeat is answered with; in the transaction of the mutation itself."""
