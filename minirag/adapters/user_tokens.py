@@ -66,7 +66,14 @@ class HmacTokenSigner:
                 "the access token has expired: get the next one from RefreshSession",
                 reason="CREDENTIAL_EXPIRED",
             ) from None
-        except (jwt.PyJWTError, FailedPrecondition, ValueError, TypeError, AttributeError):
+        except (
+            jwt.PyJWTError,
+            FailedPrecondition,
+            ValueError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+        ):
             # Without keys nobody ever got a token here.
             raise Unauthenticated(
                 "the access token isn't one of this server's: sign in again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -46,9 +46,9 @@ NO_TENANT = UUID(int=0)
 class SessionTokens:
     """What signing in and refreshing give."""
 
-    access_token: str
+    access_token: str = field(repr=False)
     access_expire_time: datetime
-    refresh_token: str
+    refresh_token: str = field(repr=False)
     refresh_expire_time: datetime
 
 
