@@ -9,6 +9,7 @@ from worker.relay import Chore
 
 ORPHANS_PERIOD = 5.0
 REQUESTS_PERIOD = 3600.0
+DELIVERIES_PERIOD = 3600.0
 SIGN_INS_PERIOD = 3600.0
 
 
@@ -17,6 +18,9 @@ def list_chores(container: Container) -> Sequence[Chore]:
     return (
         Chore("orphaned answers", ORPHANS_PERIOD, container.ledger.interrupt_orphans),
         Chore("old requests", REQUESTS_PERIOD, lambda: forget_old_requests(container)),
+        Chore(
+            "old webhook deliveries", DELIVERIES_PERIOD, lambda: forget_old_deliveries(container)
+        ),
         Chore("old sign-ins", SIGN_INS_PERIOD, lambda: forget_old_sign_ins(container)),
     )
 
@@ -24,6 +28,14 @@ def list_chores(container: Container) -> Sequence[Chore]:
 async def forget_old_requests(container: Container) -> None:
     async with container.uow_factory.platform() as uow:
         await uow.forget_old_requests()
+
+
+async def forget_old_deliveries(container: Container) -> None:
+    """A part at a time, each in a transaction of its own."""
+    forgotten = 1
+    while forgotten:
+        async with container.uow_factory.platform() as uow:
+            forgotten = await uow.forget_old_deliveries()
 
 
 async def forget_old_sign_ins(container: Container) -> None:
