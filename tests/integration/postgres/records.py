@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,8 +26,15 @@ from minirag.domain.ids import chunk_id, new_id
 from minirag.domain.jobs import JobKind
 from minirag.domain.retrieval import RetrievalSettings
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Tenant, TenantState
-from minirag.domain.usage import Usage, UsageKind, UsageRecord
+from minirag.domain.usage import ModelPrice, Usage, UsageKind, UsageRecord
+from minirag.domain.webhooks import (
+    DeliveryState,
+    Webhook,
+    WebhookDelivery,
+    WebhookEventType,
+)
 from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from tests.integration.postgres.more_records import fill_more_tables
 
 
 def now() -> datetime:
@@ -197,6 +205,41 @@ def make_audit_event(tenant_id: UUID | None, **changes: Any) -> AuditEvent:
     return replace(event, **changes)
 
 
+def make_webhook(tenant_id: UUID, **changes: Any) -> Webhook:
+    time = now()
+    webhook = Webhook(
+        id=new_id(),
+        tenant_id=tenant_id,
+        display_name="A webhook",
+        url="https://hooks.example.com/minirag",
+        event_types=frozenset({WebhookEventType.DOCUMENT_READY}),
+        is_enabled=True,
+        sealed=secrets.token_bytes(64),
+        sealed_by="ring-1",
+        create_time=time,
+        update_time=time,
+        revision=1,
+    )
+    return replace(webhook, **changes)
+
+
+def make_delivery(webhook: Webhook, **changes: Any) -> WebhookDelivery:
+    delivery = WebhookDelivery(
+        id=new_id(),
+        tenant_id=webhook.tenant_id,
+        webhook_id=webhook.id,
+        event_type=WebhookEventType.DOCUMENT_READY,
+        payload="{}",
+        state=DeliveryState.PENDING,
+        attempts=0,
+        last_status=0,
+        last_error="",
+        create_time=now(),
+        update_time=None,
+    )
+    return replace(delivery, **changes)
+
+
 def make_request(**changes: Any) -> RequestKey:
     fingerprint = hashlib.sha256(b"request").digest()
     return replace(RequestKey(uuid4(), "CreateCollection", fingerprint), **changes)
@@ -238,8 +281,13 @@ async def fill_every_table(unit: TenantUnitOfWork, tenant_id: UUID) -> None:
     await unit.messages.add(make_message(conversation))
     await unit.generations.add(make_generation(conversation))
     await unit.usage.add(make_usage_record(tenant_id))
+    await unit.model_prices.put(ModelPrice("some/model", Decimal("0.15"), Decimal("0.6")), now())
+    webhook = make_webhook(tenant_id)
+    await unit.webhooks.add(webhook)
+    await unit.webhook_deliveries.add([make_delivery(webhook)])
     request = make_request()
     await unit.requests.begin(request)
     await unit.requests.finish(request, b"outcome")
     await unit.jobs.add(JobKind.ERASE_DOCUMENT, document.id)
     await unit.audit.add(make_audit_event(tenant_id))
+    await fill_more_tables(unit, tenant_id)
