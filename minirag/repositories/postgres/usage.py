@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal_column,
     or_,
     select,
 )
@@ -52,7 +53,10 @@ _TENANT = bindparam("of_tenant", type_=Uuid())
 _ADD = insert(usage_records).on_conflict_do_nothing(index_elements=[_record.tenant_id, _record.id])
 
 _GROUPED: dict[UsageDimension, ColumnElement[Any]] = {
-    UsageDimension.DAY: cast(func.timezone("UTC", _record.create_time), Date()).label("day"),
+    # As the statistics of the table spell it, hence no parameter.
+    UsageDimension.DAY: cast(
+        func.timezone(literal_column("'UTC'"), _record.create_time), Date()
+    ).label("day"),
     UsageDimension.MODEL: _record.model,
     UsageDimension.ASSISTANT: _record.assistant_id,
     UsageDimension.COLLECTION: _record.collection_id,
