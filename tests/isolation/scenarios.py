@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,48 +16,14 @@ from minirag.domain.chats import GenerationState
 from minirag.domain.documents import DocumentFilter, DocumentState
 from minirag.domain.jobs import JobKind
 from minirag.repositories.postgres.tenants import PostgresTenantRepository
-from minirag.repositories.postgres.transaction import Transaction
 from minirag.repositories.postgres.unit_of_work import PostgresTenantUnitOfWork
 from tests.integration.postgres import records
+from tests.isolation.more_scenarios import MORE_SCENARIOS
 from tests.isolation.mutated_statements import MutatedTransaction
+from tests.isolation.stage import Scenario, Stage
 
-Rows = Mapping[str, Mapping[str, Any]]
 OWNER = "a worker of theirs"
 REQUEST = records.make_request()
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Two tenants, and by table a row of the other one's."""
-
-    ours: UUID
-    theirs: UUID
-    rows: Rows
-    transaction: Transaction
-
-    def their(self, table: str, column: str = "id") -> Any:
-        assert table in self.rows, f"{table} is empty: let records.fill_every_table fill it"
-        return self.rows[table][column]
-
-    def their_document(self) -> Any:
-        """A new document of ours in the other's collection."""
-        return records.make_document(self.ours, self.their("collections"))
-
-    def their_conversation(self) -> Any:
-        return records.make_conversation(self.ours, id=self.their("conversations"))
-
-
-Call = Callable[[Any, Stage], Awaitable[object]]
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """`before` runs in the other tenant's reach, on its own repositories."""
-
-    call: Call
-    before: Callable[[PostgresTenantUnitOfWork, Stage], Awaitable[object]] | None = None
-    may_do_ours: bool = False
-    """Its only condition is the tenant: without it, what is left to it is our own row."""
 
 
 class _Unguarded(PostgresTenantRepository):
@@ -112,7 +77,17 @@ async def _begin_request(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
     await unit.requests.begin(REQUEST)
 
 
+async def _finish_request(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.requests.begin(REQUEST)
+    await unit.requests.finish(REQUEST, b"theirs")
+
+
+async def _mark_deleting(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.tenants.mark_deleting(stage.theirs, purge_after=timedelta(days=1))
+
+
 SCENARIOS: Mapping[str, Scenario] = {
+    **MORE_SCENARIOS,
     "PostgresApiKeyRepository.add": Scenario(
         lambda r, s: r.add(records.make_api_key(s.ours)),
     ),
@@ -193,6 +168,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "PostgresJobRepository.add": Scenario(
         lambda r, s: r.add(JobKind.ERASE_DOCUMENT, s.their("documents")),
     ),
+    "PostgresJobRepository.hasten": Scenario(
+        lambda r, s: r.hasten(JobKind.ERASE_DOCUMENT, s.their("documents")),
+    ),
+    "PostgresJobRepository.withdraw": Scenario(
+        lambda r, s: r.withdraw(JobKind.ERASE_DOCUMENT, s.their("documents")),
+    ),
     "PostgresJobRepository.claim": Scenario(
         lambda r, s: r.claim(s.their("jobs"), owner="ours", lease_seconds=60),
     ),
@@ -223,11 +204,27 @@ SCENARIOS: Mapping[str, Scenario] = {
     "PostgresRequestRepository.finish": Scenario(
         lambda r, s: r.finish(REQUEST, b"forged"), _begin_request
     ),
+    "PostgresRequestRepository.is_finished": Scenario(
+        lambda r, s: r.is_finished(REQUEST), _finish_request
+    ),
     "PostgresTenantRepository.get": Scenario(_get_tenants, may_do_ours=True),
     "PostgresTenantRepository.update": Scenario(_update_tenants, may_do_ours=True),
     "PostgresTenantRepository.remove": Scenario(_remove_tenants, may_do_ours=True),
-    "PostgresUsageRepository.add": Scenario(
-        lambda r, s: r.add(records.make_usage_record(s.ours)),
+    "PostgresTenantRepository.mark_deleting": Scenario(
+        lambda r, s: _unguarded(r).mark_deleting(s.theirs, purge_after=timedelta(0)),
+        may_do_ours=True,
+    ),
+    "PostgresTenantRepository.hasten_deletion": Scenario(
+        lambda r, s: _unguarded(r).hasten_deletion(s.theirs), _mark_deleting, may_do_ours=True
+    ),
+    "PostgresTenantRepository.restore": Scenario(
+        lambda r, s: _unguarded(r).restore(s.theirs), _mark_deleting, may_do_ours=True
+    ),
+    "PostgresTenantRepository.begin_erasure": Scenario(
+        lambda r, s: _unguarded(r).begin_erasure(s.theirs), _mark_deleting, may_do_ours=True
+    ),
+    "PostgresTenantRepository.set_limits": Scenario(
+        lambda r, s: _unguarded(r).set_limits(s.theirs, {"documents": 0}), may_do_ours=True
     ),
 }
 
@@ -237,6 +234,10 @@ NO_TENANTS: Mapping[str, str] = {
     "PostgresTenantRepository.add": "makes a tenant, in platform reach",
     "generations.list_orphaned": "ids of all tenants' dead answers, in platform reach",
     "requests.forget_old_requests": "deletes all tenants' old outcomes, in platform reach",
+    "PostgresSignInRepository": "before anybody's tenant is known, in platform reach",
+    "sessions.forget_expired_sessions": "deletes all tenants' expired sessions, in platform reach",
+    "sign_in_failures.forget_old_attempts": "no tenant's rows, in platform reach",
+    "webhooks.forget_old_deliveries": "deletes all tenants' old deliveries, in platform reach",
     "api_keys.load_credential": "in credential reach; has a test of its own",
 }
 """Methods (or whole classes) without a tenant's condition to lose, and why."""

@@ -19,7 +19,7 @@ from tests.integration.postgres.records import add_tenant, fill_every_table
 from tests.isolation.conftest import COMPLETE
 from tests.isolation.tally import TALLY
 from tests.support.database import Database
-from tests.support.filling import fill_empty_tables
+from tests.support.filling import fill_empty_tables, fill_platform_tables
 
 POLICIES = """
     SELECT tablename, policyname, cmd, qual, with_check FROM pg_policies
@@ -74,6 +74,7 @@ async def pair(uow: PostgresUnitOfWorkFactory, database: Database) -> guards.Pai
         async with uow.tenant(tenant_id) as unit:
             await fill_every_table(unit, tenant_id)
         await fill_empty_tables(database.app_url, tenant_id)
+    await fill_platform_tables(database.app_url)
     return pair
 
 
@@ -138,6 +139,27 @@ async def _a_key_for_no_collection_meets_nothing(
         assert await app.fetchval(f"SELECT count(*) FROM {table}") == 0
 
 
+HAS_TENANT = """
+    SELECT count(*) > 0 FROM pg_attribute
+    WHERE attrelid = $1::text::regclass AND attname = 'tenant_id' AND NOT attisdropped
+"""
+IS_FORCED = "SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE relname = $1"
+
+
+async def _a_tenant_meets_nothing_of_the_platforms(
+    app: asyncpg.Connection, pair: guards.Pair, table: str
+) -> None:
+    if table == "tenants" or await app.fetchval(HAS_TENANT, table):
+        return
+    assert await app.fetchval(IS_FORCED, table)
+    async with guards.reach(app, platform="on"):
+        assert await app.fetchval(f"SELECT count(*) FROM {table}")
+    async with guards.reach(app, tenant_id=pair.ours):
+        assert await app.fetchval(f"SELECT count(*) FROM {table}") == 0
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await app.execute(f"INSERT INTO {table} DEFAULT VALUES")
+
+
 async def notices(
     app: asyncpg.Connection,
     uow: PostgresUnitOfWorkFactory,
@@ -148,7 +170,9 @@ async def notices(
     """True if one of the guards fails when it looks at this table alone."""
 
     async def this_table(_: asyncpg.Connection) -> list[str]:
-        return [table] if table != "tenants" else []
+        return [table] if is_of_tenants else []
+
+    is_of_tenants = await app.fetchval(HAS_TENANT, table)
 
     checks: list[tuple[Callable[..., Awaitable[None]], tuple[Any, ...]]] = [
         (guards.test_every_table_with_a_tenant_forces_row_level_security, (app,)),
@@ -162,6 +186,7 @@ async def notices(
         ),
         (guards.test_platform_sees_generations_only_when_their_lease_ran_out, (app, uow, pair)),
         (_a_key_for_no_collection_meets_nothing, (app, pair, table)),
+        (_a_tenant_meets_nothing_of_the_platforms, (app, pair, table)),
     ]
     for check, arguments in checks:
         with monkeypatch.context() as patch:

@@ -31,7 +31,8 @@ from tests.integration.postgres.records import add_tenant, fill_every_table
 from tests.isolation.conftest import COMPLETE
 from tests.isolation.discovery import functions, methods, repositories
 from tests.isolation.mutated_statements import MutatedTransaction
-from tests.isolation.scenarios import NO_TENANTS, Rows, Scenario, Stage, scenario_of
+from tests.isolation.scenarios import NO_TENANTS, scenario_of
+from tests.isolation.stage import Rows, Scenario, Stage
 from tests.isolation.tally import TALLY
 from tests.support.database import Database, run_sql
 from tests.support.filling import fill_empty_tables

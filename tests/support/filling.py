@@ -12,8 +12,9 @@ COLUMNS = """
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
       AND a.attnum > 0 AND NOT a.attisdropped
-      AND EXISTS (SELECT FROM pg_attribute t
-                  WHERE t.attrelid = c.oid AND t.attname = 'tenant_id' AND NOT t.attisdropped)
+      AND c.relrowsecurity AND c.relname <> 'tenants'
+      AND $1 = EXISTS (SELECT FROM pg_attribute t
+                       WHERE t.attrelid = c.oid AND t.attname = 'tenant_id' AND NOT t.attisdropped)
     ORDER BY c.relname, a.attnum
 """
 PARENTS = """
@@ -36,16 +37,25 @@ VALUES = {
 
 async def fill_empty_tables(url: str, tenant_id: UUID) -> None:
     """Insert, as the tenant, one row into each of its tables that is empty to it."""
+    await _fill(url, f"app.tenant_id = '{tenant_id.hex}'", tenant_id)
+
+
+async def fill_platform_tables(url: str) -> None:
+    """The same for the platform's own tables."""
+    await _fill(url, "app.platform = 'on'", None)
+
+
+async def _fill(url: str, reach: str, tenant_id: UUID | None) -> None:
     connection = await asyncpg.connect(url)
     try:
         columns: dict[str, list[Any]] = {}
-        for row in await connection.fetch(COLUMNS):
+        for row in await connection.fetch(COLUMNS, tenant_id is not None):
             columns.setdefault(row["table"], []).append(row)
         parents = {
             (row["table"], row["column"]): row["parent"] for row in await connection.fetch(PARENTS)
         }
         async with connection.transaction():
-            await connection.execute(f"SET LOCAL app.tenant_id = '{tenant_id.hex}'")
+            await connection.execute(f"SET LOCAL {reach}")
             filled: set[str] = set()
             while rest := columns.keys() - filled:
                 needs = {t: {p for (of, _), p in parents.items() if of == t} for t in rest}
@@ -61,7 +71,7 @@ async def fill_empty_tables(url: str, tenant_id: UUID) -> None:
 
 async def _insert(
     connection: asyncpg.Connection,
-    tenant_id: UUID,
+    tenant_id: UUID | None,
     table: str,
     columns: list[Any],
     parents: dict[tuple[str, str], str],

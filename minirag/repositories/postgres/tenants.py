@@ -172,6 +172,8 @@ class PostgresTenantRepository:
     async def mark_deleting(
         self, tenant_id: UUID, *, purge_after: timedelta, if_revision: int | None = None
     ) -> Tenant | None:
+        if not self._sees(tenant_id):
+            return None
         row = await self._transaction.first(
             _MARK_DELETING,
             {"tenant_id": tenant_id, "purge_after": purge_after, "if_revision": if_revision},
@@ -184,13 +186,19 @@ class PostgresTenantRepository:
         return None
 
     async def hasten_deletion(self, tenant_id: UUID) -> bool:
+        if not self._sees(tenant_id):
+            return False
         return await self._transaction.changes(_HASTEN, {"tenant_id": tenant_id}) > 0
 
     async def restore(self, tenant_id: UUID) -> Tenant | None:
+        if not self._sees(tenant_id):
+            return None
         row = await self._transaction.first(_RESTORE, {"tenant_id": tenant_id})
         return None if row is None else _tenant(row)
 
     async def begin_erasure(self, tenant_id: UUID) -> bool:
+        if not self._sees(tenant_id):
+            return False
         return await self._transaction.changes(_BEGIN_ERASURE, {"tenant_id": tenant_id}) > 0
 
     async def set_limits(

@@ -1,0 +1,169 @@
+"""How the repository methods of people, webhooks, operations, money and secrets are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from minirag.domain.operations import OperationKind, OperationState
+from minirag.domain.usage import WHOLE_TENANT, UsageDimension
+from minirag.domain.webhooks import DeliveryState, WebhookEventType
+from minirag.repositories.postgres.unit_of_work import PostgresTenantUnitOfWork
+from minirag.services.ports.audit import AuditFilter
+from minirag.services.ports.secrets import Sealed, SealedRecord
+from tests.integration.postgres import more_records, records
+from tests.isolation.stage import Scenario, Stage
+
+LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+NOW = datetime.now(UTC)
+FORGED = Sealed(b"forged", "first")
+
+
+async def _deliver(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.webhook_deliveries.record_attempt(
+        stage.their("webhook_deliveries"), DeliveryState.DELIVERED, status=200, error=""
+    )
+
+
+def _their_credential(stage: Stage) -> Any:
+    named = stage.their("provider_credentials")
+    return more_records.make_provider_credential(stage.ours, id=named, key_hint="took")
+
+
+MORE_SCENARIOS: Mapping[str, Scenario] = {
+    "PostgresApiKeyRepository.rotate": Scenario(
+        lambda r, s: r.rotate(s.their("api_keys"), b"forged digest", previous_until=NOW),
+    ),
+    "PostgresAuditRepository.add": Scenario(
+        lambda r, s: r.add(records.make_audit_event(s.ours)),
+    ),
+    "PostgresAuditRepository.list_page": Scenario(
+        lambda r, s: r.list_page(AuditFilter(), after=None, limit=100),
+    ),
+    "PostgresExportRepository.read_page": Scenario(
+        lambda r, s: _read_every_kind(r),
+    ),
+    "PostgresLimitRepository.reserve": Scenario(
+        lambda r, s: r.reserve(
+            s.their("budgets", "subject_id"), [more_records.make_claim()], lifetime=9
+        ),
+    ),
+    "PostgresLimitRepository.settle": Scenario(
+        lambda r, s: r.settle(s.their("budget_reservations")),
+    ),
+    "PostgresModelPriceRepository.put": Scenario(
+        lambda r, s: r.put(more_records.PRICE, NOW),
+    ),
+    "PostgresModelPriceRepository.remove": Scenario(
+        lambda r, s: r.remove(more_records.PRICE.model), may_do_ours=True
+    ),
+    "PostgresOperationRepository.add": Scenario(
+        lambda r, s: r.add(more_records.make_operation(s.ours)),
+    ),
+    "PostgresOperationRepository.find_open": Scenario(
+        lambda r, s: r.find_open(OperationKind.DELETE_TENANT, s.theirs),
+    ),
+    "PostgresOperationRepository.start": Scenario(
+        lambda r, s: r.start(s.their("operations"), []),
+    ),
+    "PostgresOperationRepository.note": Scenario(
+        lambda r, s: r.note(s.their("operations"), "forged"),
+    ),
+    "PostgresOperationRepository.finish": Scenario(
+        lambda r, s: r.finish(s.their("operations"), OperationState.SUCCEEDED),
+    ),
+    "PostgresProviderCredentialRepository.add": Scenario(
+        lambda r, s: r.add(
+            more_records.make_provider_credential(s.ours, provider="another"), FORGED
+        ),
+    ),
+    "PostgresProviderCredentialRepository.get": Scenario(
+        lambda r, s: r.get("openai"), may_do_ours=True
+    ),
+    "PostgresProviderCredentialRepository.remove": Scenario(
+        lambda r, s: r.remove("openai"), may_do_ours=True
+    ),
+    "PostgresProviderCredentialRepository.update": Scenario(
+        lambda r, s: r.update(_their_credential(s), FORGED),
+    ),
+    "PostgresSealedRecordRepository.list_older": Scenario(
+        lambda r, s: r.list_older(SealedRecord.WEBHOOK, "newest", after=None, limit=100),
+    ),
+    "PostgresSealedRecordRepository.replace": Scenario(
+        lambda r, s: r.replace(
+            SealedRecord.WEBHOOK, s.their("webhooks"), old=more_records.SEALED, new=FORGED
+        ),
+    ),
+    "PostgresSessionRepository.add": Scenario(
+        lambda r, s: r.add(more_records.make_session(s.ours, s.their("users"))),
+    ),
+    "PostgresSessionRepository.rotate": Scenario(
+        lambda r, s: r.rotate(
+            s.their("sessions"),
+            from_digest=more_records.REFRESH_DIGEST,
+            to_digest=b"forged",
+            now=NOW,
+        ),
+    ),
+    "PostgresUsageRepository.add": Scenario(
+        lambda r, s: r.add(records.make_usage_record(s.ours)),
+    ),
+    "PostgresUsageRepository.sum": Scenario(
+        lambda r, s: r.sum(
+            start=LONG_AGO,
+            end=FAR_AHEAD,
+            group_by=[UsageDimension.MODEL],
+            scope=WHOLE_TENANT,
+            limit=100,
+        ),
+    ),
+    "PostgresUserRepository.add": Scenario(
+        lambda r, s: r.add(more_records.make_user(s.ours)),
+    ),
+    "PostgresUserRepository.find": Scenario(
+        lambda r, s: r.find(s.their("users", "email")),
+    ),
+    "PostgresUserRepository.note_sign_in": Scenario(
+        lambda r, s: r.note_sign_in(
+            s.their("users"), password_hash=more_records.PASSWORD_HASH, new_hash="forged", now=NOW
+        ),
+    ),
+    "PostgresWebhookRepository.add": Scenario(
+        lambda r, s: r.add(more_records.make_webhook(s.ours)),
+    ),
+    "PostgresWebhookRepository.list_wanting": Scenario(
+        lambda r, s: r.list_wanting(WebhookEventType.DOCUMENT_READY),
+    ),
+    "PostgresWebhookDeliveryRepository.add": Scenario(
+        lambda r, s: r.add([more_records.make_delivery(s.ours, s.their("webhooks"))]),
+    ),
+    "PostgresWebhookDeliveryRepository.give_up": Scenario(
+        lambda r, s: r.give_up(s.their("webhook_deliveries"), "forged"),
+    ),
+    "PostgresWebhookDeliveryRepository.give_up_all": Scenario(
+        lambda r, s: r.give_up_all(s.their("webhooks"), "forged"),
+    ),
+    "PostgresWebhookDeliveryRepository.list_page": Scenario(
+        lambda r, s: r.list_page(s.their("webhooks"), state=None, after=None, limit=100),
+    ),
+    "PostgresWebhookDeliveryRepository.lock_and_count_tests": Scenario(
+        lambda r, s: r.lock_and_count_tests(timedelta(days=1)),
+    ),
+    "PostgresWebhookDeliveryRepository.record_attempt": Scenario(
+        lambda r, s: r.record_attempt(
+            s.their("webhook_deliveries"), DeliveryState.DELIVERED, status=200, error=""
+        ),
+    ),
+    "PostgresWebhookDeliveryRepository.revive": Scenario(
+        lambda r, s: r.revive(s.their("webhook_deliveries")), _deliver
+    ),
+}
+
+
+async def _read_every_kind(repository: Any) -> list[object]:
+    return [
+        row
+        for kind in repository.kinds
+        for row in await repository.read_page(kind, after=None, limit=100)
+    ]
