@@ -19,7 +19,7 @@ from minirag.domain.limits import UNLIMITED, Limits
 from minirag.domain.tenants import ApiKey, Credential, Scope, TenantState
 from minirag.errors import FailedPrecondition, InvalidRequest, NotFound, PermissionDenied
 from minirag.services.assistants import check_collections
-from minirag.services.auditing import record_change
+from minirag.services.auditing import list_fields, record_change
 from minirag.services.authority import require_scopes
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
@@ -139,7 +139,7 @@ class ApiKeyService:
             )
             await uow.api_keys.add(key)
             await remember(uow.requests, request, api_key_id=key.id, secret=secret)
-            await _record(uow, key, scopes=",".join(sorted(scopes)))
+            await _record(uow, key, scopes=list_fields(scopes))
             return key, secret
 
     async def list_page(
@@ -170,8 +170,8 @@ class ApiKeyService:
                 raise _not_found(key_id)
             await remember(uow.requests, request, api_key_id=key.id)
             changes = {"display_name": display_name, "limits": limits}
-            changed = [name for name, value in changes.items() if value is not None]
-            await _record(uow, key, fields=",".join(changed))
+            fields = list_fields(name for name, value in changes.items() if value is not None)
+            await _record(uow, key, fields=fields)
             return key
 
     async def rotate(

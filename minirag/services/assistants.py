@@ -11,6 +11,7 @@ from minirag.domain.chats import Assistant
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.retrieval import RetrievalSettings
 from minirag.errors import NotFound
+from minirag.services.auditing import list_fields, record_change
 from minirag.services.clock import utc_now
 from minirag.services.collections import collection_not_found
 from minirag.services.idempotency import recall, remember
@@ -64,6 +65,7 @@ class AssistantService:
             )
             await uow.assistants.add(assistant)
             await remember(uow.requests, request, assistant_id=assistant.id)
+            await _record(uow, context, assistant.id)
             return assistant
 
     async def get(self, context: TenantContext, assistant_id: UUID) -> Assistant:
@@ -105,6 +107,7 @@ class AssistantService:
             if changed is None:
                 raise _not_found(assistant_id)
             await remember(uow.requests, request, assistant_id=assistant_id)
+            await _record(uow, context, assistant_id, fields=list_fields(fields))
             return changed
 
     async def delete(
@@ -121,11 +124,19 @@ class AssistantService:
             if not await uow.assistants.remove(assistant_id, if_revision=if_revision):
                 raise _not_found(assistant_id)
             await remember(uow.requests, request, assistant_id=assistant_id)
+            await _record(uow, context, assistant_id)
 
     async def _check_model(self, context: TenantContext, model: str) -> None:
         """Before a transaction is open, as it may need one of its own."""
         if self._policy is not None:
             await self._policy.check(context.tenant_id, model)
+
+
+async def _record(
+    uow: TenantUnitOfWork, context: TenantContext, assistant_id: UUID, **details: str
+) -> None:
+    named = encode_id(IdKind.ASSISTANT, assistant_id)
+    await record_change(uow.audit, context.tenant_id, "assistant", named, **details)
 
 
 def _as_seen(context: TenantContext, assistant: Assistant) -> Assistant:

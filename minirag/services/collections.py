@@ -10,10 +10,11 @@ from minirag.domain.documents import Collection
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
 from minirag.errors import NotFound, PermissionDenied
+from minirag.services.auditing import list_fields, record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
-from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
 
 
 def collection_not_found(collection_id: UUID) -> NotFound:
@@ -70,6 +71,7 @@ class CollectionService:
             )
             await uow.collections.add(collection)
             await remember(uow.requests, request, collection_id=collection.id)
+            await _record(uow, collection.tenant_id, collection.id)
             return collection
 
     async def get(self, context: TenantContext, collection_id: UUID) -> Collection:
@@ -111,6 +113,9 @@ class CollectionService:
                     if_revision=if_revision,
                 )
                 await remember(uow.requests, request, collection_id=collection_id)
+                wanted = {"display_name": display_name, "description": description}
+                fields = list_fields(name for name, value in wanted.items() if value is not None)
+                await _record(uow, context.tenant_id, collection_id, fields=fields)
             if changed is None:
                 raise collection_not_found(collection_id)
             return changed
@@ -131,4 +136,12 @@ class CollectionService:
                 raise collection_not_found(collection_id)
             await uow.jobs.add(JobKind.ERASE_COLLECTION, collection_id)
             await remember(uow.requests, request, collection_id=collection_id)
+            await _record(uow, context.tenant_id, collection_id)
         self._wake_relay()
+
+
+async def _record(
+    uow: TenantUnitOfWork, tenant_id: UUID, collection_id: UUID, **details: str
+) -> None:
+    named = encode_id(IdKind.COLLECTION, collection_id)
+    await record_change(uow.audit, tenant_id, "collection", named, **details)

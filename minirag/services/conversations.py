@@ -9,6 +9,7 @@ from minirag.domain.chats import Conversation, Message
 from minirag.domain.ids import IdKind, encode_id
 from minirag.errors import NotFound
 from minirag.services.assistants import get_assistant
+from minirag.services.auditing import record_change
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
 from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
@@ -52,6 +53,7 @@ class ConversationService:
             if changed is None:
                 raise _not_found(conversation_id)
             await remember(uow.requests, request, conversation_id=conversation_id)
+            await _record(uow, context, conversation_id, fields="title")
             return changed
 
     async def delete(
@@ -68,6 +70,7 @@ class ConversationService:
             if not await uow.conversations.remove(conversation_id, if_revision=if_revision):
                 raise _not_found(conversation_id)
             await remember(uow.requests, request, conversation_id=conversation_id)
+            await _record(uow, context, conversation_id)
 
     async def list_messages(
         self, context: TenantContext, conversation_id: UUID, *, after: UUID | None, limit: int
@@ -86,6 +89,13 @@ async def get_conversation(
     if conversation is None:
         raise _not_found(conversation_id)
     return conversation
+
+
+async def _record(
+    uow: TenantUnitOfWork, context: TenantContext, conversation_id: UUID, **details: str
+) -> None:
+    named = encode_id(IdKind.CONVERSATION, conversation_id)
+    await record_change(uow.audit, context.tenant_id, "conversation", named, **details)
 
 
 def _not_found(conversation_id: UUID) -> NotFound:

@@ -21,6 +21,7 @@ from minirag.domain.documents import (
 )
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
+from minirag.domain.limits import Limits, Measure, Stock
 from minirag.errors import (
     FailedPrecondition,
     InvalidRequest,
@@ -29,6 +30,7 @@ from minirag.errors import (
     NotFound,
     Unavailable,
 )
+from minirag.services.auditing import list_fields, record_change
 from minirag.services.background import BackgroundTasks
 from minirag.services.blob_keys import source_key, text_key, version_prefix
 from minirag.services.clock import utc_now
@@ -37,6 +39,7 @@ from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
 from minirag.services.ports.files import BlobInfo, BlobStore
 from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.stock import limits_uploads, require_room, stock_exceeded
 
 log = structlog.get_logger()
 
@@ -99,18 +102,19 @@ class DocumentService:
 
         Blob first, then one transaction with document, version and job: if this process is killed in
         between, an orphaned blob is left, never a document without its bytes. Raises `LimitExceeded`
-        before more than the limit was read, `InvalidRequest` for empty content or one that isn't as
-        announced.
+        before more than the limit was read or the tenant has room for, `InvalidRequest` for empty content
+        or one that isn't as announced.
         """
         if new.byte_size is not None and new.byte_size > self._max_bytes:
             raise document_too_large(self._max_bytes)
         async with self._uow.tenant(context) as uow:
             if await uow.collections.get(new.collection_id) is None:
                 raise collection_not_found(new.collection_id)
+            room = await _find_room(uow, context.limits, new, request)
         version_id = new_id()
         prefix = version_prefix(context.tenant_id, version_id)
         key = source_key(context.tenant_id, version_id)
-        info = await self._blobs.put(key, self._limited(content))
+        info = await self._blobs.put(key, self._limited(content, context.limits, room))
         try:
             _check_announcement(new, info)
             document, is_new = await self._accept(context, new, version_id, key, info, request)
@@ -160,6 +164,8 @@ class DocumentService:
             document = await self._add(uow, context, new, version_id, key, info)
             await uow.jobs.add(JobKind.INGEST_VERSION, version_id)
             await remember(uow.requests, request, document_id=document.id)
+            collection = encode_id(IdKind.COLLECTION, document.collection_id)
+            await _record(uow, context, document.id, collection=collection)
             return document, True
 
     async def _add(
@@ -175,6 +181,9 @@ class DocumentService:
         existing = None
         if new.external_id:
             existing = await uow.documents.find(new.collection_id, new.external_id, lock=True)
+        if limits_uploads(context.limits):
+            more = Stock(documents=0 if existing else 1, stored_bytes=info.byte_size)
+            await require_room(uow, context.limits, more, lock=True)
         document_id = new_id() if existing is None else existing.id
         names = (new.display_name, new.file_name, new.external_id)
         name = next((name for name in names if name.strip()), "Untitled")
@@ -212,12 +221,16 @@ class DocumentService:
         )
         return await uow.documents.add(document)
 
-    async def _limited(self, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _limited(
+        self, content: AsyncIterator[bytes], limits: Limits, room: int | None
+    ) -> AsyncIterator[bytes]:
         total = 0
         async for part in content:
             total += len(part)
             if total > self._max_bytes:
                 raise document_too_large(self._max_bytes)
+            if room is not None and limits.stored_bytes is not None and total > room:
+                raise stock_exceeded(Measure.STORED_BYTES, limits.stored_bytes)
             yield part
         if total == 0:
             raise InvalidRequest.field("content", "the document is empty: send at least one byte")
@@ -260,6 +273,9 @@ class DocumentService:
             if metadata is not None:
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document_id)
             await remember(uow.requests, request, document_id=document_id)
+            wanted = {"display_name": display_name, "metadata": metadata}
+            fields = list_fields(name for name, value in wanted.items() if value is not None)
+            await _record(uow, context, document_id, fields=fields)
         self._wake_relay()
         return changed
 
@@ -280,6 +296,7 @@ class DocumentService:
                 raise _not_found(document_id)
             await uow.jobs.add(JobKind.ERASE_DOCUMENT, document_id)
             await remember(uow.requests, request, document_id=document_id)
+            await _record(uow, context, document_id)
         self._wake_relay()
 
     async def read_text(
@@ -336,6 +353,30 @@ def document_too_large(limit: int) -> LimitExceeded:
         " to raise MINIRAG_MAX_DOCUMENT_BYTES",
         subject="document.bytes",
     )
+
+
+async def _find_room(
+    uow: TenantUnitOfWork, limits: Limits, new: NewDocument, request: RequestKey | None
+) -> int | None:
+    """Refuse early what is going to be refused when it has been read; return how many bytes there is room
+    for, None without such a limit."""
+    if not limits_uploads(limits):
+        return None
+    if request is not None and await uow.requests.is_finished(request):
+        return None  # a repeat adds nothing
+    is_new = not new.external_id or (
+        await uow.documents.find(new.collection_id, new.external_id) is None
+    )
+    more = Stock(documents=1 if is_new else 0, stored_bytes=new.byte_size or 1)
+    stored = await require_room(uow, limits, more)
+    return None if limits.stored_bytes is None else limits.stored_bytes - stored.stored_bytes
+
+
+async def _record(
+    uow: TenantUnitOfWork, context: TenantContext, document_id: UUID, **details: str
+) -> None:
+    named = encode_id(IdKind.DOCUMENT, document_id)
+    await record_change(uow.audit, context.tenant_id, "document", named, **details)
 
 
 async def _get(uow: TenantUnitOfWork, document_id: UUID) -> Document:

@@ -9,7 +9,7 @@ from minirag.domain.ids import IdKind, encode_id
 from minirag.domain.limits import Limits, LimitUsage
 from minirag.domain.tenants import TenantState
 from minirag.errors import FailedPrecondition, NotFound
-from minirag.services.auditing import record_change
+from minirag.services.auditing import record_deed_of_platform
 from minirag.services.idempotency import recall, remember
 from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
 
@@ -53,7 +53,10 @@ class LimitService:
                 name: "none" if value is None else f"{value}" for name, value in changes.items()
             }
             resource_id = encode_id(IdKind.TENANT, tenant_id)
-            await record_change(uow.audit, None, "tenant_limits", resource_id, **told)
+            inner = await uow.enter_tenant(tenant_id)
+            await record_deed_of_platform(
+                uow.audit, inner.audit, "tenant_limits", resource_id, **told
+            )
             await remember(uow.requests, request, tenant_id=tenant_id)
             return changed.limits
 

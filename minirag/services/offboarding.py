@@ -11,7 +11,7 @@ from minirag.domain.jobs import JobKind
 from minirag.domain.operations import Operation, OperationKind, OperationState
 from minirag.domain.tenants import Tenant, TenantState
 from minirag.errors import FailedPrecondition, NotFound
-from minirag.services.auditing import record_change
+from minirag.services.auditing import record_deed_of_platform
 from minirag.services.idempotency import recall, remember
 from minirag.services.ports.storage import (
     PlatformUnitOfWork,
@@ -63,7 +63,7 @@ class OffboardingService:
                 await inner.jobs.add(JobKind.ERASE_TENANT, tenant_id, delay=delay)
             else:
                 tenant, operation = await self._join(uow, inner, tenant_id, hasten=now)
-            await self._record(uow, tenant_id, purge_time=str(tenant.purge_time))
+            await self._record(uow, inner, tenant_id, purge_time=str(tenant.purge_time))
             await remember(uow.requests, request, tenant_id=tenant_id, operation_id=operation.id)
         self._wake_relay()
         return tenant, operation
@@ -91,7 +91,7 @@ class OffboardingService:
             operation = await inner.operations.find_open(OperationKind.DELETE_TENANT, tenant_id)
             if operation is not None:
                 await inner.operations.finish(operation.id, OperationState.CANCELLED)
-            await self._record(uow, tenant_id)
+            await self._record(uow, inner, tenant_id)
             await remember(uow.requests, request, tenant_id=tenant_id)
             return restored
 
@@ -126,10 +126,11 @@ class OffboardingService:
         return tenant, operation
 
     @staticmethod
-    async def _record(uow: PlatformUnitOfWork, tenant_id: UUID, **details: str) -> None:
-        await record_change(
-            uow.audit, None, "tenant", encode_id(IdKind.TENANT, tenant_id), **details
-        )
+    async def _record(
+        uow: PlatformUnitOfWork, inner: TenantUnitOfWork, tenant_id: UUID, **details: str
+    ) -> None:
+        named = encode_id(IdKind.TENANT, tenant_id)
+        await record_deed_of_platform(uow.audit, inner.audit, "tenant", named, **details)
 
 
 def _not_found(tenant_id: UUID) -> NotFound:

@@ -8,10 +8,16 @@ from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Tenant, TenantState
 from minirag.errors import FailedPrecondition, NotFound
 from minirag.services.api_keys import mint_key
+from minirag.services.auditing import list_fields, record_deed_of_platform
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
-from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+from minirag.services.ports.storage import (
+    PlatformUnitOfWork,
+    RequestKey,
+    TenantUnitOfWork,
+    UnitOfWorkFactory,
+)
 
 
 class TenantService:
@@ -45,6 +51,7 @@ class TenantService:
             )
             inner = await uow.enter_tenant(tenant.id)
             await inner.api_keys.add(key)
+            await _record(uow, inner, tenant.id)
             return tenant, key, secret
 
     async def get(self, tenant_id: UUID) -> Tenant:
@@ -83,7 +90,18 @@ class TenantService:
             if changed is None:
                 raise FailedPrecondition("the tenant is being deleted and can't be changed")
             await remember(uow.requests, request, tenant_id=tenant_id)
+            details = {} if state is None else {"state": state.value}
+            wanted = {"display_name": display_name, "state": state}
+            details["fields"] = list_fields(k for k, value in wanted.items() if value is not None)
+            await _record(uow, await uow.enter_tenant(tenant_id), tenant_id, **details)
             return changed
+
+
+async def _record(
+    uow: PlatformUnitOfWork, inner: TenantUnitOfWork, tenant_id: UUID, **details: str
+) -> None:
+    named = encode_id(IdKind.TENANT, tenant_id)
+    await record_deed_of_platform(uow.audit, inner.audit, "tenant", named, **details)
 
 
 def _not_found(tenant_id: UUID) -> NotFound:

@@ -21,7 +21,7 @@ from minirag.domain.usage import (
     UsageScope,
 )
 from minirag.errors import InvalidRequest, NotFound
-from minirag.services.auditing import record_change
+from minirag.services.auditing import record_deed_of_platform
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
@@ -153,7 +153,7 @@ class UsageService:
             if repeated:
                 return await _get_price(uow, price.model)
             await uow.model_prices.put(price, utc_now())
-            await record_change(uow.audit, tenant_id, RESOURCE, price.model)
+            await record_deed_of_platform(platform.audit, uow.audit, RESOURCE, price.model)
         self._pricing.forget(tenant_id)
         return price
 
@@ -175,7 +175,7 @@ class UsageService:
             uow = await platform.enter_tenant(tenant_id)
             if not await uow.model_prices.remove(model):
                 raise NotFound(RESOURCE, model)
-            await record_change(uow.audit, tenant_id, RESOURCE, model)
+            await record_deed_of_platform(platform.audit, uow.audit, RESOURCE, model)
         self._pricing.forget(tenant_id)
 
     @asynccontextmanager
