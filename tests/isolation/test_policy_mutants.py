@@ -160,6 +160,44 @@ async def _a_tenant_meets_nothing_of_the_platforms(
             await app.execute(f"INSERT INTO {table} DEFAULT VALUES")
 
 
+async def _blind_changes_meet_own_rows_only(
+    app: asyncpg.Connection, pair: guards.Pair, table: str
+) -> None:
+    """Where a change reads no column, the policies for reading don't stand behind its own."""
+    is_of_tenants = await app.fetchval(HAS_TENANT, table)
+    change = f"tenant_id = '{pair.ours}'" if is_of_tenants else "display_name = 'Taken'"
+    if not is_of_tenants and table != "tenants":
+        return
+    async with guards.reach(app, tenant_id=pair.ours):
+        visible = await app.fetchval(f"SELECT count(*) FROM {table}")
+    for statement in (f"UPDATE {table} SET {change}", f"DELETE FROM {table}"):
+        async with guards.reach(app, tenant_id=pair.ours):
+            try:
+                done = await app.execute(statement)
+            except asyncpg.ForeignKeyViolationError:
+                continue  # held by a child: nothing is changed
+            except asyncpg.InsufficientPrivilegeError as error:
+                assert "permission denied" in str(error)
+                continue  # not granted
+            assert int(done.rpartition(" ")[2]) <= visible, statement
+
+
+async def _a_tenant_sees_itself_and_makes_no_other(
+    app: asyncpg.Connection, pair: guards.Pair, table: str
+) -> None:
+    if table != "tenants":
+        return
+    async with guards.reach(app, tenant_id=pair.ours):
+        assert await app.fetchval("SELECT array_agg(id) FROM tenants") == [pair.ours]
+    for statement in (
+        "INSERT INTO tenants DEFAULT VALUES",
+        f"UPDATE tenants SET id = '{new_id()}'",
+    ):
+        async with guards.reach(app, tenant_id=pair.ours):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await app.execute(statement)
+
+
 async def notices(
     app: asyncpg.Connection,
     uow: PostgresUnitOfWorkFactory,
@@ -187,6 +225,8 @@ async def notices(
         (guards.test_platform_sees_generations_only_when_their_lease_ran_out, (app, uow, pair)),
         (_a_key_for_no_collection_meets_nothing, (app, pair, table)),
         (_a_tenant_meets_nothing_of_the_platforms, (app, pair, table)),
+        (_blind_changes_meet_own_rows_only, (app, pair, table)),
+        (_a_tenant_sees_itself_and_makes_no_other, (app, pair, table)),
     ]
     for check, arguments in checks:
         with monkeypatch.context() as patch:
