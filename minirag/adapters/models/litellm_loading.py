@@ -25,6 +25,10 @@ _ENVIRONMENT = {
 }
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
+KEPT_CLIENTS = 200
+"""LiteLLM has a client, with its connections, for each key: of tenants that bring their own, this many at
+once. Another one costs 25 ms."""
+
 _lock = threading.Lock()
 _loading: Future[ModuleType] | None = None
 
@@ -100,6 +104,7 @@ def _import_and_configure() -> ModuleType:
     litellm.turn_off_message_logging = True
     litellm.disable_streaming_logging = True
     litellm.disable_hf_tokenizer_download = True  # counting tokens must not reach for the network
+    litellm.in_memory_llm_clients_cache.max_size_in_memory = KEPT_CLIENTS
     litellm.callbacks = []
     litellm.success_callback = []
     litellm.failure_callback = []
