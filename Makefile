@@ -74,6 +74,10 @@ bench: setup ## Measure against baselines in the same run; ROUNDS=5 SECONDS=2 AR
 	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
+.PHONY: fuzz
+fuzz: setup ## Call a node of its own with requests that nobody would write; CALLS=100000 SEED=1
+	$(BIN)/python -m tests.fuzz $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what the other words made, the demo's data included
 	rm -rf $(VENV) $(TOOLS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

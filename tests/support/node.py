@@ -29,6 +29,7 @@ class NodeProcess:
 
     def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.data = directory / "data"
+        self.provider_key = (settings or {}).get("MINIRAG_MODEL_API_KEY", "no provider's key")
         self._ready_file = directory / "ready.json"
         command = [*MINIRAG, "up", "--data-dir", str(self.data), "--port", "0"]
         command += ["--ready-file", str(self._ready_file)]
