@@ -27,7 +27,9 @@ def require_role(caller: Principal, role: UserRole) -> None:
         return
     if caller.collection_ids is not None:
         raise PermissionDenied(
-            "this key is held to some collections, and users aren't: use a key for all of them"
+            "a key that is restricted to some collections can't manage users: use one without"
+            " collection_ids",
+            reason="KEY_RESTRICTED",
         )
     if missing := role.scopes - caller.scopes:
         names = ", ".join(sorted(missing))

@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import grpc.aio
-from minirag_sdk.v1 import chat_service_pb2, document_service_pb2, tenant_service_pb2
+from minirag_sdk.v1 import (
+    chat_service_pb2,
+    document_service_pb2,
+    operation_service_pb2,
+    tenant_service_pb2,
+    usage_service_pb2,
+    user_service_pb2,
+    webhook_service_pb2,
+)
 
 from minirag.api.method_table import METHOD_TABLE, Rule
 
@@ -57,7 +65,15 @@ async def only(request: bytes) -> AsyncIterator[bytes]:
 
 RPCS = [
     Rpc(f"/{service.full_name}/{method.name}", method.client_streaming, method.server_streaming)
-    for module in (tenant_service_pb2, document_service_pb2, chat_service_pb2)
+    for module in (
+        tenant_service_pb2,
+        user_service_pb2,
+        usage_service_pb2,
+        webhook_service_pb2,
+        operation_service_pb2,
+        document_service_pb2,
+        chat_service_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]

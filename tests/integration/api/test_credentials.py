@@ -14,6 +14,7 @@ from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 
 from minirag.api.method_table import METHOD_TABLE, Caller
 from minirag.domain.ids import IdKind, encode_id, new_id
+from minirag.domain.people import UserRole
 from minirag.domain.tenants import Scope
 from minirag.errors import Unavailable
 from minirag.services.access import Authenticator
@@ -26,6 +27,9 @@ from tests.support.refusals import refusal
 
 SCOPED = [rpc for rpc in RPCS if rpc.rule.scope is not None]
 FOR_PLATFORM = [rpc for rpc in RPCS if rpc.rule.caller is Caller.PLATFORM]
+FOR_USERS = [rpc for rpc in RPCS if rpc.rule.caller is Caller.USER]
+OPEN = [rpc for rpc in RPCS if rpc.rule.caller is Caller.OPEN]
+GUARDED = [rpc for rpc in RPCS if rpc.rule.caller is not Caller.OPEN]
 FOR_TENANTS = [rpc for rpc in RPCS if rpc.rule.caller is Caller.TENANT]
 
 
@@ -50,7 +54,44 @@ def test_the_descriptors_and_the_method_table_name_the_same_rpcs() -> None:
     assert kinds == {(False, False), (False, True), (True, False)}
 
 
-@pytest.mark.parametrize("rpc", RPCS, ids=str)
+async def test_signing_in_needs_no_credential(running: RunningServer) -> None:
+    """Also one that doesn't hold does no harm."""
+    for rpc in OPEN:
+        for metadata in ((), bearer("mrt_expired")):
+            read = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, metadata))
+            assert read.code is StatusCode.INVALID_ARGUMENT, rpc
+
+
+async def test_rpcs_for_users_refuse_keys(running: RunningServer) -> None:
+    user = bearer(running.container.authenticator.user_with(UserRole.VIEWER))
+
+    for rpc in FOR_USERS:
+        for metadata in (running.as_tenant, running.as_platform):
+            refused = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, metadata))
+            assert refused.code is StatusCode.PERMISSION_DENIED, rpc
+            assert refused.reason == "USER_REQUIRED"
+        admitted = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, user))
+        assert admitted.code is StatusCode.INVALID_ARGUMENT, rpc
+
+
+@pytest.mark.parametrize("role", list(UserRole))
+async def test_every_rpc_of_a_tenant_needs_the_users_role(
+    running: RunningServer, role: UserRole
+) -> None:
+    user = bearer(running.container.authenticator.user_with(role))
+
+    for rpc in SCOPED:
+        least = rpc.rule.least_role
+        assert least is not None
+        answer = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, user))
+        if role.covers(least):
+            assert answer.code is StatusCode.INVALID_ARGUMENT, rpc
+        else:
+            assert answer.code is StatusCode.PERMISSION_DENIED, rpc
+            assert (answer.reason, answer.metadata) == ("ROLE_MISSING", {"role": least.value})
+
+
+@pytest.mark.parametrize("rpc", GUARDED, ids=str)
 async def test_every_rpc_needs_a_credential(running: RunningServer, rpc: Rpc) -> None:
     refused = await refusal(rpc.call(running.channel, NOT_A_MESSAGE))
 
@@ -63,7 +104,8 @@ async def test_every_scoped_rpc_needs_its_very_scope(running: RunningServer, rpc
     """Admitted means that the request is read: these bytes are then refused for what they are."""
     scope = rpc.rule.scope
     assert scope is not None
-    right = bearer(running.container.authenticator.key_with(scope))
+    needed = set(Scope) if rpc.rule.needs_every_scope else {scope}
+    right = bearer(running.container.authenticator.key_with(*needed))
     wrong = bearer(running.container.authenticator.key_with(*(set(Scope) - {scope})))
 
     refused = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, wrong))
@@ -114,7 +156,13 @@ async def test_whoami_answers_whoever_calls(running: RunningServer) -> None:
 
     tenant = await running.tenants.WhoAmI(request, metadata=running.as_tenant)
     platform = await running.tenants.WhoAmI(request, metadata=running.as_platform)
+    token = running.container.authenticator.user_with(UserRole.EDITOR)
+    user = await running.tenants.WhoAmI(request, metadata=bearer(token))
 
+    assert user.WhichOneof("principal") == "user"
+    assert user.user.role == "EDITOR"
+    assert user.user.scopes == [tenant_pb.SCOPE_READ, tenant_pb.SCOPE_INGEST, tenant_pb.SCOPE_CHAT]
+    assert user.user.HasField("expire_time")
     assert tenant.WhichOneof("principal") == "tenant"
     assert platform.WhichOneof("principal") == "platform"
 
@@ -156,7 +204,7 @@ async def test_refused_calls_reach_no_service(running: RunningServer) -> None:
     assert container.watcher.watches == 0
 
 
-@pytest.mark.parametrize("rpc", RPCS, ids=str)
+@pytest.mark.parametrize("rpc", GUARDED, ids=str)
 async def test_calls_are_refused_although_no_request_was_sent(
     running: RunningServer, rpc: Rpc
 ) -> None:

@@ -18,13 +18,20 @@ from minirag.api.document_servicer import DocumentServicer
 from minirag.api.method_table import METHOD_TABLE, Caller, Rule, is_open
 from minirag.api.operation_servicer import OperationServicer
 from minirag.api.tenant_servicer import TenantServicer
+from minirag.api.usage_servicer import UsageServicer
+from minirag.api.user_servicer import UserServicer
+from minirag.api.webhook_servicer import WebhookServicer
 from minirag.domain.access import PlatformContext, TenantContext
 from minirag.domain.ids import new_id
+from minirag.domain.people import UserRole
 from minirag.domain.tenants import Scope
 from minirag.errors import PermissionDenied
 
 SERVICERS = {
     "minirag.v1.TenantService": TenantServicer,
+    "minirag.v1.UserService": UserServicer,
+    "minirag.v1.UsageService": UsageServicer,
+    "minirag.v1.WebhookService": WebhookServicer,
     "minirag.v1.OperationService": OperationServicer,
     "minirag.v1.DocumentService": DocumentServicer,
     "minirag.v1.ChatService": ChatServicer,
@@ -91,6 +98,32 @@ def test_a_tenant_needs_the_very_scope(scope: Scope) -> None:
 
     assert caught.value.reason == "SCOPE_MISSING"
     assert caught.value.metadata == {"scope": scope.value}
+
+
+@pytest.mark.parametrize("least", list(UserRole))
+def test_a_user_needs_the_role_or_one_above(least: UserRole) -> None:
+    rule = Rule(Caller.TENANT, Scope.MANAGE, least)
+
+    for role in UserRole:
+        user = TenantContext(new_id(), scopes=role.scopes, user_id=new_id(), role=role)
+        if role.covers(least):
+            rule.admit(user)
+            continue
+        with pytest.raises(PermissionDenied) as caught:
+            rule.admit(user)
+        assert caught.value.reason == "ROLE_MISSING"
+        assert caught.value.metadata == {"role": least.value}
+
+
+def test_calls_for_users_refuse_keys() -> None:
+    rule = Rule(Caller.USER, least_role=UserRole.VIEWER)
+    role = UserRole.VIEWER
+
+    rule.admit(TenantContext(new_id(), scopes=role.scopes, user_id=new_id(), role=role))
+    for principal in (TenantContext(new_id(), new_id()), PlatformContext()):
+        with pytest.raises(PermissionDenied) as caught:
+            rule.admit(principal)
+        assert caught.value.reason == "USER_REQUIRED"
 
 
 def test_each_kind_of_principal_is_kept_to_its_calls() -> None:
