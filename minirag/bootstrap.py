@@ -45,7 +45,9 @@ from minirag.services.answering import AnsweringService
 from minirag.services.api_keys import ApiKeyService
 from minirag.services.asking import ModelDefaults
 from minirag.services.assistants import AssistantService
+from minirag.services.audit_log import AuditService
 from minirag.services.background import BackgroundTasks
+from minirag.services.budgets import Budgets
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
@@ -72,8 +74,10 @@ from minirag.services.ports.work import JobQueue
 from minirag.services.pricing import Pricing
 from minirag.services.provider_credentials import ProviderCredentialService
 from minirag.services.provider_keys import TenantProviderKeys
+from minirag.services.quota_events import QuotaEvents
 from minirag.services.rates import CallRates
 from minirag.services.resealing import Resealing
+from minirag.services.refusals import RefusalLog
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionLifetimes, SessionService
 from minirag.services.sign_in_slowdown import SignInSlowdown
@@ -139,7 +143,9 @@ class Container:
         self.blobs = adapters.blobs
         self.keyring = adapters.keyring
         self.pricing = Pricing(adapters.price_table)
-        meter = UsageMeter(uow, self.background, self.pricing)
+        quota_events = QuotaEvents(uow, self.background)
+        budgets = Budgets(uow, self.pricing, quota_events, passage_tokens=settings.chunk_tokens)
+        meter = UsageMeter(uow, self.background, self.pricing, budgets)
         spaces = EmbeddingSpaces(
             uow, adapters.vectors, adapters.embeddings, meter, timeout=settings.embedding_timeout
         )
@@ -166,6 +172,8 @@ class Container:
         )
         self.limits = LimitService(uow)
         self.rates = CallRates(adapters.rate_limiter)
+        self.refusals = RefusalLog(uow, self.background)
+        self.audit = AuditService(uow)
         self.tenants = TenantService(uow)
         self.offboarding = OffboardingService(
             uow, self.bell, grace=timedelta(days=settings.tenant_grace_days)
@@ -187,6 +195,7 @@ class Container:
             self.bell,
             self.background,
             max_document_bytes=settings.max_document_bytes,
+            quota_events=quota_events,
         )
         self.watcher = DocumentWatcher(uow)
         self.retriever = Retriever(
@@ -218,6 +227,7 @@ class Container:
             self.pricing,
             ModelDefaults(settings.chat_model, settings.max_output_tokens, settings.model_timeout),
             policy,
+            budgets,
         )
         ingestion = Ingestion(
             uow,

@@ -133,6 +133,8 @@ class Generation:
     assistant_id: UUID | None = None
     collection_id: UUID | None = None
     """The only collection that was searched; None for several, or none."""
+    is_reserved: bool = False
+    """Its budget was reserved under the generation's id; known to the server that answers only."""
 
 
 # --- events of a streamed answer, in the order that `chat_service.proto` documents -------------

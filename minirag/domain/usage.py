@@ -49,6 +49,8 @@ class UsageRecord:
     assistant_id: UUID | None = None
     collection_id: UUID | None = None
     """None for a call over several collections, or none."""
+    is_reserved: bool = False
+    """Its budget was reserved under the record's id, and is given back when it is written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from minirag.domain.chats import (
 from minirag.domain.usage import NO_USAGE, Usage
 from minirag.errors import MiniRagError, ProviderError
 from minirag.services.asking import Answer, ModelDefaults, Question, keep_question, prepare_answer
+from minirag.services.budgets import Budgets
 from minirag.services.citing import CitationTracker
 from minirag.services.generations import GenerationLedger, Timing
 from minirag.services.idempotency import recall, remember
@@ -47,6 +48,9 @@ from minirag.services.retrieval import Retriever, SearchOutcome, SearchPlan, pla
 
 log = structlog.get_logger()
 
+ANY_MODEL = ""
+"""Which one answers is known in the transaction only, too late to load its price."""
+
 Search = asyncio.Task[SearchOutcome]
 
 
@@ -60,6 +64,7 @@ class AnsweringService:
         pricing: Pricing,
         defaults: ModelDefaults,
         policy: ModelPolicy | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         self._uow = uow
         self._retriever = retriever
@@ -68,6 +73,7 @@ class AnsweringService:
         self._pricing = pricing
         self._defaults = defaults
         self._policy = policy
+        self._budgets = budgets or Budgets(uow, pricing)
         self._replayer = AnswerReplayer(uow)
 
     async def answer(
@@ -82,7 +88,8 @@ class AnsweringService:
 
         Closing the generator, or cancelling the task that reads it, cancels the answer. Raises
         `NotFound` for ids that aren't the tenant's, `Conflict` while another answer is being made in
-        the conversation or for a reused request id, `PermissionDenied` for a model that the operator
+        the conversation or for a reused request id, `LimitExceeded` when a budget is used up,
+        `PermissionDenied` for a model that the operator
         doesn't allow any more, and the provider's errors.
         """
         limit = self._defaults.timeout if timeout is None else min(timeout, self._defaults.timeout)
@@ -126,6 +133,7 @@ class AnsweringService:
     ) -> tuple[Answer, Search] | UUID:
         """Keep the question and start the search; or return the generation that answers it already."""
         search: Search | None = None
+        await self._budgets.prepare(context, ANY_MODEL)
         try:
             async with self._uow.tenant(context) as uow:
                 if outcome := await recall(uow.requests, request):
@@ -136,6 +144,16 @@ class AnsweringService:
                 if len(plan.collections) == 1:
                     (only,) = plan.collections
                     answer.generation = replace(answer.generation, collection_id=only)
+                answer.generation = replace(
+                    answer.generation,
+                    is_reserved=await self._budgets.reserve(
+                        uow,
+                        context,
+                        answer.generation.id,
+                        self._budgets.estimate_answer(answer, plan),
+                        timeout=timeout,
+                    ),
+                )
                 # Nothing can be refused any more: search while Postgres writes the question down.
                 search = asyncio.create_task(self._search(context, answer, plan))
                 await keep_question(uow, answer)
@@ -161,6 +179,7 @@ class AnsweringService:
             timeout=answer.timeout,
             plan=plan,
             assistant_id=answer.generation.assistant_id,
+            is_covered=answer.generation.is_reserved,
         )
 
     async def _make(self, answer: Answer, search: Search) -> AsyncGenerator[ChatEvent, None]:

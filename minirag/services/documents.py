@@ -39,6 +39,7 @@ from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
 from minirag.services.ports.files import BlobInfo, BlobStore
 from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.quota_events import QuotaEvents
 from minirag.services.stock import limits_uploads, require_room, stock_exceeded
 
 log = structlog.get_logger()
@@ -83,12 +84,14 @@ class DocumentService:
         background: BackgroundTasks,
         *,
         max_document_bytes: int,
+        quota_events: QuotaEvents | None = None,
     ) -> None:
         self._uow = uow
         self._blobs = blobs
         self._wake_relay = wake_relay
         self._background = background
         self._max_bytes = max_document_bytes
+        self._quota_events = quota_events
 
     async def upload(
         self,
@@ -105,6 +108,20 @@ class DocumentService:
         before more than the limit was read or the tenant has room for, `InvalidRequest` for empty content
         or one that isn't as announced.
         """
+        try:
+            return await self._upload(context, new, content, request)
+        except LimitExceeded as error:
+            if self._quota_events is not None:
+                self._quota_events.note(context.tenant_id, context.key_id, error)
+            raise
+
+    async def _upload(
+        self,
+        context: TenantContext,
+        new: NewDocument,
+        content: AsyncIterator[bytes],
+        request: RequestKey | None,
+    ) -> Document:
         if new.byte_size is not None and new.byte_size > self._max_bytes:
             raise document_too_large(self._max_bytes)
         async with self._uow.tenant(context) as uow:

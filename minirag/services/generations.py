@@ -102,6 +102,8 @@ class GenerationLedger:
             # Also for a conversation that was deleted meanwhile: what the model consumed is owed.
             if timing is not None:
                 await uow.usage.add(_usage_record(generation, message.usage, timing))
+            if generation.is_reserved:
+                await uow.limits.settle(generation.id)
 
     async def interrupt_orphans(self) -> int:
         """End generations whose server is gone as INTERRUPTED; return how many were found.
@@ -132,6 +134,7 @@ class GenerationLedger:
             await announce(uow, answer_completed(generation, GenerationState.INTERRUPTED))
             message = await uow.messages.get(generation.answer_message_id)
             if message is None:
+                await uow.limits.settle(generation_id)
                 return
             read, written = message.usage.input_tokens, estimate_tokens(message.content)
             prices = await self._pricing.read(uow, tenant_id)
@@ -147,6 +150,7 @@ class GenerationLedger:
             lasted = round((utc_now() - generation.create_time).total_seconds() * 1000)
             timing = Timing(min(max(lasted, 0), LONGEST_LATENCY_MS), None)
             await uow.usage.add(_usage_record(generation, usage, timing))
+            await uow.limits.settle(generation_id)
 
 
 def _usage_record(generation: Generation, usage: Usage, timing: Timing) -> UsageRecord:

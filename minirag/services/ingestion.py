@@ -22,10 +22,11 @@ from minirag.domain.documents import (
 )
 from minirag.domain.ids import chunk_id
 from minirag.domain.jobs import Job, JobKind
+from minirag.domain.limits import Stock
 from minirag.domain.retrieval import EmbeddingSpace, VectorFilter, VectorPoint
-from minirag.domain.tenants import TenantState
+from minirag.domain.tenants import Tenant, TenantState
 from minirag.domain.usage import UsageRecord
-from minirag.errors import Conflict, ParseFailure, ProviderRejected
+from minirag.errors import Conflict, LimitExceeded, ParseFailure, ProviderRejected
 from minirag.services.blob_keys import text_key, version_prefix
 from minirag.services.metering import UsageMeter
 from minirag.services.ports.files import BlobStore, Chunker, DocumentParser
@@ -33,6 +34,8 @@ from minirag.services.ports.models import EmbeddingModels, LexicalEncoder
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.spaces import EmbeddingSpaces
+from minirag.services.stock import require_chunk_room
+from minirag.services.uploaders import read_uploader
 from minirag.services.webhook_events import announce, document_failed, document_ready
 
 CHUNK_ROWS_PER_TRANSACTION = 500
@@ -86,7 +89,8 @@ class Ingestion:
     async def ingest_version(self, job: Job) -> None:
         """Take the version as far as it goes; return when it is READY, FAILED or no longer wanted.
 
-        Raises what is worth another attempt: `Unavailable`, `ProviderThrottled`, `ProviderUnavailable`.
+        Raises what is worth another attempt: `Unavailable`, `ProviderThrottled`, `ProviderUnavailable`,
+        and `LimitExceeded` while the tenant's tokens or money are used up.
         """
         work = await self._load(job.tenant_id, job.subject_id, is_start=True)
         if work is None:
@@ -117,6 +121,9 @@ class Ingestion:
             await self._fail(work, Failure(FailureCode(error.code), error.message))
         except ProviderRejected as error:
             await self._fail(work, Failure(FailureCode.EMBEDDING_REJECTED, error.message))
+        except LimitExceeded as error:
+            await self._show_waiting(work, error)
+            raise
         finally:
             for record in work.unrecorded:
                 self._meter.keep(record)
@@ -140,14 +147,16 @@ class Ingestion:
             if version is None or version.state.is_final:
                 return None
             document = await uow.documents.get(version.document_id)
-            if document is None or not await _is_tenant_kept(uow, tenant_id):
+            tenant = await _find_kept_tenant(uow, tenant_id)
+            if document is None or tenant is None:
                 return None
             collection = await uow.collections.get(document.collection_id)
             if collection is None:
                 return None
             if is_start and not version.chunk_count:
                 await uow.documents.set_version_state(version.id, DocumentState.PARSING)
-        uploader = TenantContext(tenant_id, key_id=version.key_id, user_id=version.user_id)
+            calls_models = bool(is_start and collection.embedding_model)
+            uploader = await read_uploader(uow, version, tenant.limits, calls_models=calls_models)
         return _Work(uploader, document, version, collection.embedding_model)
 
     async def _split(self, work: _Work) -> tuple[int, list[Chunk]]:
@@ -161,12 +170,19 @@ class Ingestion:
                 declared_media_type=version.declared_media_type,
             )
         text = parsed.text.encode()
-        await self._blobs.put(text_key(version.tenant_id, version.id), _parts(text))
         chunks = await asyncio.to_thread(self._cut, work, parsed)
+        limits, more = work.context.limits, Stock(chunks=len(chunks))
+        size = CHUNK_ROWS_PER_TRANSACTION
+        if limits.chunks is not None:
+            # All rows in one transaction, so that of a document that is too much nothing stays.
+            size = max(size, len(chunks))
+            async with self._uow.tenant(version.tenant_id) as uow:
+                await require_chunk_room(uow, limits, more)
+        await self._blobs.put(text_key(version.tenant_id, version.id), _parts(text))
         start = 0
         while start < max(len(chunks), 1):
-            rows = chunks[start : start + CHUNK_ROWS_PER_TRANSACTION]
-            start += CHUNK_ROWS_PER_TRANSACTION
+            rows = chunks[start : start + size]
+            start += size
             async with self._uow.tenant(version.tenant_id) as uow:
                 # The erasure of a version that went meanwhile may have passed the text just kept.
                 await _require_wanted(uow, work)
@@ -174,6 +190,8 @@ class Ingestion:
                     raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
                 await uow.chunks.put(rows)
                 if start >= len(chunks):
+                    if limits.chunks is not None:
+                        await require_chunk_room(uow, limits, more, lock=True)
                     await uow.documents.set_version_state(
                         version.id,
                         DocumentState.EMBEDDING,
@@ -320,6 +338,14 @@ class Ingestion:
                 # The upload brought new metadata for the document; the published points have the old.
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
 
+    async def _show_waiting(self, work: _Work, error: LimitExceeded) -> None:
+        """Tell in the document what it waits for; the next progress takes the word back."""
+        waits = Failure(FailureCode.QUOTA_EXCEEDED, f"{error.message}; it goes on by itself")
+        async with self._uow.tenant(work.context) as uow:
+            await uow.documents.set_version_state(
+                work.version.id, DocumentState.EMBEDDING, failure=waits
+            )
+
     async def _discard_if_erased(self, tenant_id: UUID, version_id: UUID) -> None:
         """An upload may add its version when the erasure has listed them: its file is left over."""
         async with self._uow.tenant(tenant_id) as uow:
@@ -344,14 +370,14 @@ async def _require_wanted(uow: TenantUnitOfWork, work: _Work) -> Document:
     version = await uow.documents.get_version(work.version.id)
     if document is None or version is None:
         raise _NoLongerWanted
-    if not await _is_tenant_kept(uow, work.context.tenant_id):
+    if await _find_kept_tenant(uow, work.context.tenant_id) is None:
         raise _NoLongerWanted
     return document
 
 
-async def _is_tenant_kept(uow: TenantUnitOfWork, tenant_id: UUID) -> bool:
+async def _find_kept_tenant(uow: TenantUnitOfWork, tenant_id: UUID) -> Tenant | None:
     tenant = await uow.tenants.get(tenant_id)
-    return tenant is not None and tenant.state is not TenantState.ERASING
+    return None if tenant is None or tenant.state is TenantState.ERASING else tenant
 
 
 async def _parts(text: bytes) -> AsyncIterator[bytes]:

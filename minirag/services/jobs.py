@@ -18,6 +18,7 @@ from minirag.domain.ids import new_id
 from minirag.domain.jobs import Job, JobKind
 from minirag.errors import (
     Conflict,
+    LimitExceeded,
     MiniRagError,
     ProviderThrottled,
     ProviderUnavailable,
@@ -30,6 +31,8 @@ log = structlog.get_logger()
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 60.0
+LIMIT_DELAY = 600.0
+"""Seconds at most until a job looks again whether its tenant's budget has room."""
 
 Handler = Callable[[Job], Awaitable[None]]
 GiveUp = Callable[[Job, str], Awaitable[None]]
@@ -137,6 +140,10 @@ class JobRunner:
         except (ProviderThrottled, Unavailable) as error:
             # Not the job's fault: a provider's limit or an outage of ours uses up no attempt.
             delay = error.retry_after or _backoff(job.attempt)
+            await self._postpone(job, owner, delay, error.message, refund=True)
+        except LimitExceeded as error:
+            # The tenant's tokens or money are used up; its limit may be raised before they begin anew.
+            delay = min(error.retry_after or LIMIT_DELAY, LIMIT_DELAY)
             await self._postpone(job, owner, delay, error.message, refund=True)
         except (Conflict, ProviderUnavailable) as error:
             await self._retry(job, owner, error.message)

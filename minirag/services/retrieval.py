@@ -78,11 +78,13 @@ class Retriever:
         timeout: float | None,
         plan: SearchPlan | None = None,
         assistant_id: UUID | None = None,
+        is_covered: bool = False,
     ) -> SearchOutcome:
         """Return up to `settings.limit` passages, best first.
 
         `plan` saves a transaction when the caller has one already; else it is made from the ids. The
-        embedding of the query is accounted to `assistant_id`.
+        embedding of the query is accounted to `assistant_id`; it `is_covered` when an answer's budget was
+        reserved with it.
         Raises `NotFound` for a collection that isn't the tenant's, `FailedPrecondition` for a dense
         search without an embedding model, and the embedding provider's errors.
         """
@@ -91,7 +93,9 @@ class Retriever:
                 plan = await plan_search(uow, collection_ids, settings.mode)
         if not plan.by_model:
             return SearchOutcome((), plan.mode)
-        query_vectors = await self._embed_query(context, plan, query, timeout, assistant_id)
+        query_vectors = await self._embed_query(
+            context, plan, query, timeout, assistant_id, is_covered=is_covered
+        )
         wanted = settings.limit
         fetch = max(wanted * CANDIDATES_PER_RESULT, MIN_CANDIDATES)
         results: list[RetrievedChunk] = []
@@ -114,6 +118,8 @@ class Retriever:
         query: str,
         timeout: float | None,
         assistant_id: UUID | None,
+        *,
+        is_covered: bool,
     ) -> dict[str, tuple[float, ...]]:
         if plan.mode is RetrievalMode.LEXICAL:
             return {}
@@ -129,6 +135,7 @@ class Retriever:
                     limit,
                     assistant_id=assistant_id,
                     collection_id=_only(plan.by_model[model]),
+                    is_covered=is_covered,
                 )
                 for model in models
             )

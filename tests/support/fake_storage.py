@@ -157,6 +157,9 @@ class FakeRequests:
             raise Conflict("another request", reason="REQUEST_ID_REUSED")
         return outcome
 
+    async def is_finished(self, key: RequestKey) -> bool:
+        return self.begun.get(key.request_id, (key, None))[1] is not None
+
     async def finish(self, key: RequestKey, outcome: bytes) -> None:
         self.begun[key.request_id] = (key, outcome)
 

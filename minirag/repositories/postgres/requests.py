@@ -87,6 +87,10 @@ class PostgresRequestRepository:
             method=key.method,
         )
 
+    async def is_finished(self, key: RequestKey) -> bool:
+        stored = await self._transaction.first(_GET, self._of(digest_request_id(key.request_id)))
+        return stored is not None and stored.outcome is not None
+
     async def finish(self, key: RequestKey, outcome: bytes) -> None:
         sealed = seal_outcome(
             outcome, request_id=key.request_id, tenant_id=self._tenant_id, method=key.method

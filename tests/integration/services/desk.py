@@ -75,6 +75,7 @@ class Desk:
             world.ledger,
             world.pricing,
             ModelDefaults("some/model", 256, 60.0),
+            budgets=world.budgets,
         )
 
     def ask(

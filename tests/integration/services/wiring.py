@@ -26,6 +26,7 @@ from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from minirag.repositories.vectors.edge import EdgeVectorStore
 from minirag.services.background import BackgroundTasks
 from minirag.services.blob_keys import tenant_prefix
+from minirag.services.budgets import Budgets
 from minirag.services.clock import utc_now
 from minirag.services.documents import DocumentService, NewDocument
 from minirag.services.erasure import Erasure
@@ -36,6 +37,7 @@ from minirag.services.metering import UsageMeter
 from minirag.services.offboarding import OffboardingService
 from minirag.services.ports.storage import RequestKey
 from minirag.services.pricing import Pricing
+from minirag.services.quota_events import QuotaEvents
 from minirag.services.retrieval import Retriever, SearchOutcome
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.tenant_erasure import TenantErasure
@@ -155,7 +157,8 @@ class World:
         self.price_table = FakePriceTable()
         self.pricing = Pricing(self.price_table)
         # In the background, where a fault would not be the one that a test waits for.
-        self.meter = UsageMeter(uow, self.background, self.pricing)
+        self.budgets = Budgets(uow, self.pricing, QuotaEvents(uow, self.background))
+        self.meter = UsageMeter(uow, self.background, self.pricing, self.budgets)
         self.spaces = EmbeddingSpaces(
             self.uow, self.vectors, self.embeddings, self.meter, timeout=5
         )
