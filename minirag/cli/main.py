@@ -11,13 +11,16 @@ import minirag
 from minirag.cli import (
     asking,
     collections,
+    credentials,
     demo,
     doctor,
     documents,
     keys,
     offboarding,
     processes,
+    secrets,
     upload,
+    webhooks,
 )
 
 app = typer.Typer(
@@ -52,15 +55,18 @@ app.command()(processes.worker)
 app.command()(processes.migrate)
 app.add_typer(offboarding.app, name="tenant")  # that of `tenants`, with its own commands
 app.add_typer(keys.app, name="key")
+app.add_typer(credentials.app, name="credential")
 app.add_typer(collections.app, name="collection")
 app.command()(upload.upload)
 app.add_typer(documents.app, name="documents")
 app.command()(asking.search)
 app.command()(asking.ask)
 app.command()(asking.chat)
+app.add_typer(webhooks.app, name="webhook")
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(processes.compact)
+app.add_typer(secrets.app, name="secrets")
 
 
 def run() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minirag_sdk.v1.document_service_pb2_grpc import DocumentServiceStub
     from minirag_sdk.v1.operation_service_pb2_grpc import OperationServiceStub
     from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
+    from minirag_sdk.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 T = TypeVar("T")
 
@@ -86,6 +87,12 @@ class Session:
         from minirag_sdk.v1.chat_service_pb2_grpc import ChatServiceStub  # noqa: PLC0415
 
         return ChatServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+
+    @property
+    def webhooks(self) -> WebhookServiceStub:
+        from minirag_sdk.v1.webhook_service_pb2_grpc import WebhookServiceStub  # noqa: PLC0415
+
+        return WebhookServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
 
     def call(self, method: Any, request: Any) -> Any:
         """Call a unary method and return the response.

@@ -48,9 +48,9 @@ class Cli:
 
 @pytest.fixture(scope="session")
 def cli_node() -> Iterator[NodeProcess]:
-    """A node without a provider."""
+    """A node without a provider, whose webhooks may lead to this machine."""
     with open_directory() as path:
-        node = NodeProcess(path)
+        node = NodeProcess(path, {"MINIRAG_OUTBOUND_ALLOWED_NETWORKS": "127.0.0.1/32"})
         try:
             node.start()
             yield node
