@@ -76,8 +76,8 @@ from minirag.services.provider_credentials import ProviderCredentialService
 from minirag.services.provider_keys import TenantProviderKeys
 from minirag.services.quota_events import QuotaEvents
 from minirag.services.rates import CallRates
-from minirag.services.resealing import Resealing
 from minirag.services.refusals import RefusalLog
+from minirag.services.resealing import Resealing
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionLifetimes, SessionService
 from minirag.services.sign_in_slowdown import SignInSlowdown

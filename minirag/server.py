@@ -24,6 +24,7 @@ from minirag.api.chat_servicer import ChatServicer
 from minirag.api.document_servicer import DocumentServicer
 from minirag.api.health import NEEDS, HealthMonitor, Ping
 from minirag.api.interceptors.call_interceptor import CallInterceptor, CredentialChecker
+from minirag.api.interceptors.refusals import RefusalNotes
 from minirag.api.listening import bind
 from minirag.api.operation_servicer import OperationServicer
 from minirag.api.tenant_servicer import TenantServicer
@@ -37,6 +38,7 @@ from minirag.migrations.check import check_schema
 from minirag.services.answering import AnsweringService
 from minirag.services.api_keys import ApiKeyService
 from minirag.services.assistants import AssistantService
+from minirag.services.audit_log import AuditService
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
@@ -81,6 +83,10 @@ class ServerParts(Protocol):
     def authenticator(self) -> CredentialChecker: ...
     @property
     def rates(self) -> CallRates: ...
+    @property
+    def refusals(self) -> RefusalNotes: ...
+    @property
+    def audit(self) -> AuditService: ...
     @property
     def tenants(self) -> TenantService: ...
     @property
@@ -140,6 +146,7 @@ class RagServer:
         self._interceptor = CallInterceptor(
             container.authenticator,
             container.rates,
+            container.refusals,
             max_calls=container.settings.max_concurrent_calls,
             is_reflection_open=container.settings.reflection == "open",
         )
@@ -201,6 +208,7 @@ class RagServer:
                 offboarding=container.offboarding,
                 exports=container.exports,
                 api_keys=container.api_keys,
+                audit=container.audit,
                 limits=container.limits,
                 sessions=container.sessions,
                 provider_credentials=container.provider_credentials,

@@ -7,6 +7,7 @@ from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceServicer
 
 import minirag
 from minirag.api.api_key_rpcs import ApiKeyRpcs
+from minirag.api.audit_rpcs import AuditRpcs
 from minirag.api.calls import ServicerContext, current_call
 from minirag.api.export_rpcs import ExportRpcs
 from minirag.api.limit_rpcs import LimitRpcs
@@ -17,6 +18,7 @@ from minirag.api.provider_credential_rpcs import ProviderCredentialRpcs
 from minirag.api.tenant_rpcs import TenantRpcs
 from minirag.domain.access import TenantContext
 from minirag.services.api_keys import ApiKeyService
+from minirag.services.audit_log import AuditService
 from minirag.services.exporting import ExportService
 from minirag.services.limits import LimitService
 from minirag.services.offboarding import OffboardingService
@@ -30,6 +32,7 @@ class TenantServicer(
     OffboardingRpcs,
     ExportRpcs,
     ApiKeyRpcs,
+    AuditRpcs,
     LimitRpcs,
     ProviderCredentialRpcs,
     TenantServiceServicer,
@@ -41,6 +44,7 @@ class TenantServicer(
         offboarding: OffboardingService,
         exports: ExportService,
         api_keys: ApiKeyService,
+        audit: AuditService,
         limits: LimitService,
         sessions: SessionService,
         provider_credentials: ProviderCredentialService,
@@ -49,6 +53,7 @@ class TenantServicer(
         self._offboarding = offboarding
         self._exports = exports
         self._api_keys = api_keys
+        self._audit = audit
         self._limits = limits
         self._sessions = sessions
         self._provider_credentials = provider_credentials

@@ -13,6 +13,7 @@ from uuid import UUID
 from minirag.adapters.local_rates import LocalRates
 from minirag.config import Settings, load_settings
 from minirag.domain.access import PlatformContext, Principal, TenantContext
+from minirag.domain.audit import Actor
 from minirag.domain.chats import (
     ChatEvent,
     Completed,
@@ -81,6 +82,23 @@ class FakeAuthenticator:
         if token not in self.contexts:
             raise Unauthenticated("unknown key")
         return self.contexts[token]
+
+
+class FakeRefusals:
+    """Keeps what would be written: owner, actor, type and id of the resource, outcome."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[UUID | None, Actor, str, str, str]] = []
+
+    def note(
+        self,
+        owner: UUID | None,
+        actor: Actor,
+        resource_type: str,
+        resource_id: str,
+        outcome: str,
+    ) -> None:
+        self.noted.append((owner, actor, resource_type, resource_id, outcome))
 
 
 class FakeTenants:
@@ -342,6 +360,8 @@ class FakeContainer:
     settings: Settings
     authenticator: FakeAuthenticator = field(default_factory=FakeAuthenticator)
     rates: CallRates = field(default_factory=lambda: CallRates(LocalRates()))
+    refusals: FakeRefusals = field(default_factory=FakeRefusals)
+    audit: Any = None
     tenants: FakeTenants = field(default_factory=FakeTenants)
     offboarding: Any = None
     operations: Any = None

@@ -34,10 +34,12 @@ from minirag.api.interceptors.failures import (
 )
 from minirag.api.interceptors.parsing import checked_parser, parse_each
 from minirag.api.interceptors.rechecks import end_when_refused
+from minirag.api.interceptors.refusals import RefusalAudit, RefusalNotes
 from minirag.api.interceptors.running_calls import RunningCalls, Task
 from minirag.api.method_table import Caller, Rule, find_rule
 from minirag.domain.access import Principal, TenantContext
 from minirag.domain.ids import IdKind, encode_id
+from minirag.errors import MiniRagError
 from minirag.services.auditing import CURRENT_ACTOR
 from minirag.services.rates import CallRates
 
@@ -61,6 +63,8 @@ class _Plan:
 
     rule: Rule | None
     handler: Handler
+    audit: RefusalAudit | None = None
+    """Of audited methods only."""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # see `Handler`
@@ -70,12 +74,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         self,
         authenticator: CredentialChecker,
         rates: CallRates,
+        refusals: RefusalNotes,
         *,
         max_calls: int | None = None,
         is_reflection_open: bool = True,
     ) -> None:
         self._authenticator = authenticator
         self._rates = rates
+        self._refusals = refusals
         self._is_reflection_open = is_reflection_open
         self._plans: dict[str, _Plan] = {}
         self._is_draining = False
@@ -117,16 +123,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 if plan.rule.is_endless:
                     call.authorization = authorization
         except Exception as error:  # whatever it is, it is answered and logged
-            return self._refuse(call, describe_failure(call, error))
+            if isinstance(error, MiniRagError) and isinstance(error.caller, TenantContext):
+                call.principal = error.caller
+            return self._refuse(call, describe_failure(call, error), plan.audit)
         return plan.handler
 
-    def _refuse(self, call: Call, status: Status) -> Handler:
-        """Return a handler that answers at once. Of the four kinds, this one reads no request first."""
+    def _refuse(self, call: Call, status: Status, audit: RefusalAudit | None = None) -> Handler:
+        """Return a handler that answers at once. Of the four kinds, a request stream's reads no request
+        first; it is read only when the audit log is to say what a known caller wanted."""
 
-        async def refuse(_: object, context: ServicerContext) -> None:
-            _log_call(call, CODES[status.code].name)
+        async def refuse(request: object, context: ServicerContext) -> None:
+            code = CODES[status.code].name
+            _log_call(call, code)
+            if audit is not None:
+                audit.note(call, context.peer(), code, request)
             await abort_with(context, status)
 
+        if audit is not None and audit.reads_request and call.principal is not None:
+            return grpc.unary_unary_rpc_method_handler(refuse)
         return grpc.stream_unary_rpc_method_handler(refuse)
 
     def _make_plan(self, method: str, handler: Handler) -> _Plan:
@@ -138,10 +152,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         # A health check is over at once, and is answered however busy the server is.
         is_bounded = not is_open or handler.response_streaming
         is_stream = handler.request_streaming or handler.response_streaming
+        audit = None
+        if rule is not None and rule.is_audited:
+            parse = None if handler.request_streaming else handler.request_deserializer
+            audit = RefusalAudit(self._refusals, method, parse)
 
         async def serve(request: Any, context: ServicerContext) -> Any:
             call = CURRENT_CALL.get()
-            if rule is not None and rule.is_audited:
+            if audit is not None:
                 CURRENT_ACTOR.set(call.actor(context.peer()))
             task = self.running.enter(is_endless=is_endless, is_open=is_open)
             recheck = self._recheck(call, task) if rule is not None and rule.is_endless else None
@@ -149,15 +167,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             try:
                 if is_bounded:
                     self.running.check_room(is_open=is_open, entered=1)
-                lease = None
                 if is_stream and isinstance(call.principal, TenantContext):
-                    lease = await self._rates.open_stream(call.principal)
-                if lease is None:
-                    return await behavior(request, context)
-                try:
-                    return await behavior(request, context)
-                finally:  # before the client is told, so that it may open the next at once
-                    await lease.release()
+                    return await self._stream(call.principal, behavior, request, context)
+                return await behavior(request, context)
             except BaseException as error:  # what isn't to be answered is raised again
                 reason = self.running.reason_of(task)
                 if isinstance(error, asyncio.CancelledError) and reason is not None:
@@ -169,6 +181,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 else:
                     status = describe_failure(call, error)
                 code = CODES[status.code].name
+                if audit is not None:
+                    audit.note(call, context.peer(), code, request)
                 await abort_with(context, status)
             finally:
                 if recheck is not None:
@@ -177,7 +191,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                 if rule is not None:
                     _log_call(call, code)
 
-        return _Plan(rule, _like(handler, serve))
+        return _Plan(rule, _like(handler, serve), audit)
+
+    async def _stream(
+        self, tenant: TenantContext, behavior: Behavior, request: Any, context: ServicerContext
+    ) -> Any:
+        lease = await self._rates.open_stream(tenant)
+        try:
+            return await behavior(request, context)
+        finally:  # before the client is told, so that it may open the next at once
+            if lease is not None:
+                await lease.release()
 
     def _recheck(self, call: Call, task: Task) -> asyncio.Task[None]:
         async def authenticate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,10 @@ from minirag.domain.audit import Actor, ActorKind, AuditEvent
 from minirag.repositories.postgres.tables import audit_events, platform_audit_events
 from minirag.repositories.postgres.transaction import Transaction
 from minirag.services.ports.audit import AuditFilter
+
+SLACK_MS = 10_000
+"""How far an event's time and that in its id may lie apart, amply: both are taken in one breath."""
+LATEST_MS = 2**48 - 1
 
 _ADD = insert(audit_events)
 _ADD_PLATFORM = insert(platform_audit_events)
@@ -52,9 +57,13 @@ class PostgresAuditRepository:
         if after is not None:
             statement = statement.where(table.c.id < after)
         if where.start is not None:
-            statement = statement.where(table.c.create_time >= where.start)
+            statement = statement.where(
+                table.c.create_time >= where.start, table.c.id >= _id_near(where.start, -SLACK_MS)
+            )
         if where.end is not None:
-            statement = statement.where(table.c.create_time < where.end)
+            statement = statement.where(
+                table.c.create_time < where.end, table.c.id < _id_near(where.end, SLACK_MS)
+            )
         if where.actor_id is not None:
             statement = statement.where(table.c.actor_id == where.actor_id)
         for column, value in (
@@ -65,6 +74,12 @@ class PostgresAuditRepository:
             if value:
                 statement = statement.where(column == value)
         return [_event(row, self._tenant_id) for row in await self._transaction.all(statement)]
+
+
+def _id_near(time: datetime, slack_ms: int) -> UUID:
+    """The lowest UUIDv7 of that moment: ids ascend with time, so that the primary key finds a time, too."""
+    milliseconds = int(time.timestamp() * 1000) + slack_ms
+    return UUID(bytes=min(max(milliseconds, 0), LATEST_MS).to_bytes(6, "big") + bytes(10))
 
 
 def _event(row: Row[Any], tenant_id: UUID | None) -> AuditEvent:
