@@ -20,10 +20,12 @@ from minirag.config import Settings
 QUIET = ("httpx", "httpcore", "LiteLLM", "asyncio", "rq", "alembic", "sqlalchemy", "urllib3")
 
 _SECRETS = re.compile(
-    r"(?P<key>mrk_[0-9a-f]{32}_)[0-9a-zA-Z]+"
+    r"(?P<key>mrk_[0-9a-f]{32}_|mrf_[0-9a-f]{32}_[0-9a-f]{32}_|mrt_)[0-9a-zA-Z._-]+"
     r"|(?P<scheme>[Bb]earer\s+)[^\s\"',\\]+"
     r"|(?P<user>://[^\s:/@\"']*:)[^\s@\"']+(?=@)"
 )
+
+_SIGNS = ("mrk_", "mrt_", "mrf_", "earer", "://")
 
 
 def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
@@ -56,7 +58,7 @@ def blot_out_secrets(_: WrappedLogger, __: str, line: str | EventDict) -> str:
     """Replace keys, bearer tokens and URL passwords in a rendered line."""
     text = str(line)
     # Most lines hold nothing of the kind, and the pattern is slower than these looks.
-    if "mrk_" in text or "earer" in text or "://" in text:
+    if any(sign in text for sign in _SIGNS):
         text = _SECRETS.sub(_blot, text)
     return text
 

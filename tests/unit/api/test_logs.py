@@ -15,6 +15,8 @@ from minirag.config import load_settings
 from minirag.logs import configure_logging
 
 KEY = "mrk_" + "0" * 32 + "_" + "a" * 56
+ACCESS_TOKEN = "mrt_" + ".".join(letter * 20 for letter in ("b-", "c_", "d0"))
+REFRESH_TOKEN = "mrf_" + "0" * 32 + "_" + "1" * 32 + "_" + "e" * 64
 
 
 @pytest.fixture
@@ -83,6 +85,7 @@ def test_secrets_are_blotted_out_wherever_they_stand(output: io.StringIO, log_fo
     url = "postgresql://minirag_app:hunter2@db:5432/minirag"
 
     structlog.get_logger().info("a", header=f"Bearer {KEY}", url=url)
+    structlog.get_logger().info("b", tokens=[ACCESS_TOKEN, REFRESH_TOKEN])
     logging.getLogger("some.library").error("sent authorization: Bearer sk-secret to %s", url)
     try:
         raise ValueError(f"{KEY} at {url}")
@@ -91,7 +94,7 @@ def test_secrets_are_blotted_out_wherever_they_stand(output: io.StringIO, log_fo
 
     text = output.getvalue()
     assert "failed" in text
-    for secret in ("a" * 56, "hunter2", "sk-secret"):
+    for secret in ("a" * 56, "hunter2", "sk-secret", "b-b", "c_c", "d0d", "eee"):
         assert secret not in text
     assert "minirag_app" in text
 

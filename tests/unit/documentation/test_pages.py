@@ -16,6 +16,8 @@ from minirag_sdk.v1 import (
     document_service_pb2,
     error_reason_pb2,
     tenant_service_pb2,
+    user_service_pb2,
+    webhook_service_pb2,
 )
 from typer.core import TyperCommand, TyperGroup
 
@@ -31,7 +33,9 @@ ENVIRONMENT_OF_TOOLS = {
 }
 GUIDES = {
     "tenants": tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
+    "users": user_service_pb2.DESCRIPTOR.services_by_name["UserService"],
     "documents": document_service_pb2.DESCRIPTOR.services_by_name["DocumentService"],
+    "webhooks": webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"],
     "chat": chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"],
 }
 
