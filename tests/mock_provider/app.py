@@ -17,6 +17,8 @@ from tests.mock_provider.behaviour import Behaviour, UnknownBehaviourError, pars
 from tests.mock_provider.record import Record, RecordedRequest
 
 RECORD = web.AppKey("record", Record)
+WRONG_KEYS = "sk-wrong"
+"""Keys that begin so are refused, and quoted in the refusal as real providers do."""
 _FOREVER = 3600.0
 _READING_TIME = 0.5
 
@@ -88,6 +90,8 @@ def describe(record: Record) -> dict[str, Any]:
         "calls_by_model": dict(record.calls_by_model),
         "prompt_tokens": record.prompt_tokens,
         "completion_tokens": record.completion_tokens,
+        "prompt_tokens_by_model": dict(record.prompt_tokens_by_model),
+        "completion_tokens_by_model": dict(record.completion_tokens_by_model),
         "open_calls": record.open_calls,
         "most_open_calls": record.most_open_calls,
         "waiting_at_gates": record.waiting_at_gates,
@@ -140,6 +144,9 @@ async def _begin(
         return _error(404, str(error)), Behaviour()
     if behaviour.hang:
         await asyncio.sleep(_FOREVER)
+    key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if key.startswith(WRONG_KEYS):
+        return _error(401, f"Incorrect API key provided: {key}"), behaviour
     retry = {"Retry-After": behaviour.retry} if behaviour.retry else None
     if record.calls_by_model[model] <= behaviour.flaky:
         return _error(429, "Rate limit reached, slow down", retry), behaviour
@@ -171,7 +178,7 @@ def _embed(record: Record, behaviour: Behaviour, body: dict[str, Any]) -> web.Re
         vectors[0][0] = math.nan
     words = sum(texts.count_tokens(str(text)) for text in inputs)
     record.texts_embedded += len(inputs)
-    record.prompt_tokens += words
+    record.count_prompt(str(body["model"]), words)
     return web.json_response(
         {
             "object": "list",
@@ -218,7 +225,7 @@ class _ChatAnswer:
         if limit and len(tokens) > int(limit):
             tokens, finish = tokens[: int(limit)], "length"
         prompt_tokens = sum(texts.count_tokens(str(m.get("content", ""))) for m in messages)
-        self._record.prompt_tokens += prompt_tokens
+        self._record.count_prompt(self.model, prompt_tokens)
         usage = {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": len(tokens),
@@ -238,7 +245,7 @@ class _ChatAnswer:
 
     def _count(self, tokens: int) -> None:
         self.sent += tokens
-        self._record.completion_tokens += tokens
+        self._record.count_completion(self.model, tokens)
 
     async def _stream(
         self, behaviour: Behaviour, tokens: list[str], finish: str, usage: dict[str, int]

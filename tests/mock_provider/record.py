@@ -41,6 +41,8 @@ class Record:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     """Tokens written to clients, those of streams that were cut short included."""
+    prompt_tokens_by_model: Counter[str] = field(default_factory=Counter)
+    completion_tokens_by_model: Counter[str] = field(default_factory=Counter)
     open_calls: int = 0
     """Calls under way now; `reset` leaves it alone."""
     most_open_calls: int = 0
@@ -57,6 +59,14 @@ class Record:
             yield
         finally:
             self.open_calls -= 1
+
+    def count_prompt(self, model: str, tokens: int) -> None:
+        self.prompt_tokens += tokens
+        self.prompt_tokens_by_model[model] += tokens
+
+    def count_completion(self, model: str, tokens: int) -> None:
+        self.completion_tokens += tokens
+        self.completion_tokens_by_model[model] += tokens
 
     def note_disconnect(self, model: str, tokens_sent: int) -> None:
         self.disconnects.append(Disconnect(model, tokens_sent, time.time()))
@@ -83,6 +93,8 @@ class Record:
             "calls_by_model",
             "prompt_tokens",
             "completion_tokens",
+            "prompt_tokens_by_model",
+            "completion_tokens_by_model",
             "disconnects",
             "requests",
         ):

@@ -52,6 +52,8 @@ class Stats:
     calls_by_model: dict[str, int]
     prompt_tokens: int
     completion_tokens: int
+    prompt_tokens_by_model: dict[str, int]
+    completion_tokens_by_model: dict[str, int]
     open_calls: int
     most_open_calls: int
     waiting_at_gates: int

@@ -17,6 +17,7 @@ from minirag_sdk.v1 import document_service_pb2 as document_pb
 from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
+from minirag_sdk.v1 import user_service_pb2_grpc as user_grpc
 from minirag_sdk.v1 import usage_service_pb2_grpc as usage_grpc
 from minirag_sdk.v1 import webhook_service_pb2_grpc as webhook_grpc
 
@@ -86,6 +87,7 @@ class Client:
         self.channel = grpc.aio.insecure_channel(address, options=options)
         self.tenants = _Calls(tenant_grpc.TenantServiceStub(self.channel), key)
         self.usage = _Calls(usage_grpc.UsageServiceStub(self.channel), key)
+        self.users = _Calls(user_grpc.UserServiceStub(self.channel), key)
         self.documents = _Calls(document_grpc.DocumentServiceStub(self.channel), key)
         self.chats = _Calls(chat_grpc.ChatServiceStub(self.channel), key)
         self.webhooks = _Calls(webhook_grpc.WebhookServiceStub(self.channel), key)

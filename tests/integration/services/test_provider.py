@@ -11,6 +11,7 @@ import pytest
 
 from minirag.adapters.models.litellm_chat import LiteLlmChatModels
 from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
+from minirag.adapters.models.usage import count_tokens
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.domain.chats import Completed, Delta, GenerationState, Retrieved
 from minirag.domain.documents import FailureCode
@@ -91,8 +92,17 @@ async def test_client_that_leaves_in_mid_stream_disconnects_the_provider(
     )
     assert message.state is GenerationState.CANCELLED
     assert message.content == said(read)
-    assert message.usage.is_estimated
-    assert message.usage.output_tokens > 0
+    (record,) = await desk.usage(started(read))
+    prompt = "\n".join(each["content"] for each in _last_prompt(mock_provider, model))
+    assert record["is_estimated"]
+    assert record["input_tokens"] == count_tokens(f"openai/{model}", prompt) > 0
+    assert record["output_tokens"] == count_tokens(f"openai/{model}", message.content) > 0
+
+
+def _last_prompt(provider: MockProvider, model: str) -> list[dict[str, str]]:
+    sent = [each.body for each in provider.requests() if each.body["model"] == model]
+    messages: list[dict[str, str]] = sent[-1]["messages"]
+    return messages
 
 
 async def test_stream_that_breaks_keeps_what_was_said_and_the_next_answer_works(
