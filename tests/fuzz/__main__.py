@@ -33,13 +33,17 @@ def main() -> int:
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
     rpcs = [rpc for rpc in find_rpcs() if re.search(arguments.rpcs, rpc.name)]
     print(f"{arguments.calls} calls of {len(rpcs)} RPCs, seed {seed}", flush=True)
+
+    def tell(progress: str) -> None:
+        print(progress, flush=True)
+
     provider = MockProvider()
     try:
         with open_directory() as directory:
             node = NodeProcess(directory, node_settings(provider.url))
             try:
                 node.start()
-                campaign = Campaign(node, rpcs, calls=arguments.calls, chosen_seed=seed)
+                campaign = Campaign(node, rpcs, calls=arguments.calls, chosen_seed=seed, tell=tell)
                 tally = uvloop.run(campaign.run())
             finally:
                 node.close()

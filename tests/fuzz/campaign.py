@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -30,6 +31,7 @@ from tests.support.node import NodeProcess, model_settings
 AT_ONCE = 24
 CALLS_OF_AN_ESTATE = 2500
 CALLS_BETWEEN_SOCKETS = 100
+PROGRESS = 10_000
 BATCH = 4
 EXAMPLES = 8
 """Requests to an RPC in a round: so many examples of so many each."""
@@ -147,12 +149,21 @@ class Generator:
 class Campaign:
     """One run against a node that is up."""
 
-    def __init__(self, node: NodeProcess, rpcs: list[Rpc], *, calls: int, chosen_seed: int) -> None:
+    def __init__(
+        self,
+        node: NodeProcess,
+        rpcs: list[Rpc],
+        *,
+        calls: int,
+        chosen_seed: int,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self._node = node
         self._pid = node.program.process.pid
         self._log_start = node.program.log_file.stat().st_size
         self._chance = random.Random(chosen_seed)
         self._generator = Generator(calls, chosen_seed, rpcs)
+        self._tell = tell
         self._estate: Estate | None = None
         self._estate_number = -1
         self._making = asyncio.Lock()
@@ -183,6 +194,8 @@ class Campaign:
                 return
             number = self.tally.calls
             self.tally.calls += 1
+            if number and number % PROGRESS == 0 and self._tell is not None:
+                self._tell(f"{number} calls, {len(self.tally.faults)} faults")
             estate = await self._estate_for(number // CALLS_OF_AN_ESTATE)
             if number % CALLS_BETWEEN_SOCKETS == 0:
                 await self._knock()

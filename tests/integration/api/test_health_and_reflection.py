@@ -29,7 +29,11 @@ from tests.support.fake_services import FakeDependency, make_container
 from tests.support.refusals import refusal
 from tests.support.waiting import until
 
-SERVICES = ["minirag.v1.TenantService", "minirag.v1.DocumentService", "minirag.v1.ChatService"]
+PLAIN = {
+    f"minirag.v1.{name}Service" for name in ("Tenant", "User", "Usage", "Webhook", "Operation")
+}
+"""Those that need nothing but Postgres."""
+SERVICES = {*PLAIN, "minirag.v1.DocumentService", "minirag.v1.ChatService"}
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
@@ -84,19 +88,15 @@ async def test_what_is_away_at_the_start_is_known_from_the_start() -> None:
     container.pings["blobs"].error = ConnectionError("no bucket")
 
     async with serve(container) as running:
-        assert await serving(running.channel) == {
-            "",
-            "minirag.v1.TenantService",
-            "minirag.v1.ChatService",
-        }
+        assert await serving(running.channel) == {"", *PLAIN, "minirag.v1.ChatService"}
 
 
 @pytest.mark.parametrize(
     ("dependency", "left"),
     [
         ("postgres", set()),
-        ("vectors", {"minirag.v1.TenantService"}),
-        ("blobs", {"", "minirag.v1.TenantService", "minirag.v1.ChatService"}),
+        ("vectors", PLAIN),
+        ("blobs", {"", *PLAIN, "minirag.v1.ChatService"}),
         # Jobs wait in Postgres; nobody has to go elsewhere for that.
         ("redis", {"", *SERVICES}),
     ],
@@ -118,7 +118,7 @@ async def test_a_dependency_that_hangs_is_away(pings: dict[str, FakeDependency])
 
     stuck: dict[str, Any] = {**pings, "vectors": hang}
     async with open_monitor(stuck, timeout=0.05) as channel:
-        assert await serving(channel) == {"minirag.v1.TenantService"}
+        assert await serving(channel) == PLAIN
 
 
 async def test_a_watch_tells_each_change(pings: dict[str, FakeDependency]) -> None:
