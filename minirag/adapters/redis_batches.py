@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 PATIENCE = 0.05
 """Seconds that a call waits for Redis before its server decides alone."""
+SLICES = 10
 LOOK_AGAIN = 1.0
 """Seconds without Redis before the next call tries it."""
 SOCKET_TIMEOUT = 1.0
@@ -62,9 +63,10 @@ class RedisBatches:
         self._waiting.append(asked)
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all())
-        # In two halves: a loop that was busy for longer than that hasn't read the answer yet.
-        for _ in range(2):
-            await asyncio.wait([asked.answer], timeout=PATIENCE / 2)
+        # In slices: while this loop was busy the answer may have come, and nobody has read it.
+        for _ in range(SLICES):
+            if not asked.answer.done():
+                await asyncio.wait([asked.answer], timeout=PATIENCE / SLICES)
         if not asked.answer.done():
             self._lost("no answer in time")
             return None

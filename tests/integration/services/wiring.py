@@ -157,14 +157,20 @@ class World:
         self.price_table = FakePriceTable()
         self.pricing = Pricing(self.price_table)
         # In the background, where a fault would not be the one that a test waits for.
-        self.budgets = Budgets(uow, self.pricing, QuotaEvents(uow, self.background))
+        quota_events = QuotaEvents(uow, self.background)
+        self.budgets = Budgets(uow, self.pricing, quota_events)
         self.meter = UsageMeter(uow, self.background, self.pricing, self.budgets)
         self.spaces = EmbeddingSpaces(
             self.uow, self.vectors, self.embeddings, self.meter, timeout=5
         )
         self.wakes = 0
         self.documents = DocumentService(
-            self.uow, self.blobs, self._wake, self.background, max_document_bytes=MAX_BYTES
+            self.uow,
+            self.blobs,
+            self._wake,
+            self.background,
+            max_document_bytes=MAX_BYTES,
+            quota_events=quota_events,
         )
         self.ingestion = self.make_ingestion(self.embeddings)
         self.erasure = Erasure(self.uow, self.blobs, self.vectors, self.spaces)
