@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 from minirag_sdk.v1 import chat_service_pb2 as chat_pb
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
+from minirag_sdk.v1 import user_service_pb2 as user_pb
 
 from tests.e2e.conftest import Replicated
 from tests.mock_provider import MockProvider
@@ -109,6 +110,63 @@ async def test_revoked_key_is_refused_everywhere_within_five_seconds(pair: Pair)
     assert max(refused_after) < 5
     for bearer in bearers:
         await bearer.close()
+
+
+async def test_session_ended_at_one_replica_ends_at_the_other(pair: Pair) -> None:
+    """By signing out, by being disabled, by being removed; and a lower role holds there too."""
+    first, second = pair
+    slug = (await first.tenants.WhoAmI(tenant_pb.WhoAmIRequest())).tenant.tenant_slug
+    people = [await _sign_in(first, slug, f"u{number}@example.com") for number in range(4)]
+    at_second = [Client(second.address, token) for _, token in people]
+    for each in at_second:
+        await each.create_collection()
+
+    async with Client(first.address, people[0][1]) as leaving:
+        await leaving.users.SignOut(user_pb.SignOutRequest())
+    disabled = user_pb.User(id=people[1][0], state=user_pb.USER_STATE_DISABLED)
+    await first.users.UpdateUser(_update(disabled, "state"))
+    await first.users.DeleteUser(user_pb.DeleteUserRequest(user_id=people[2][0]))
+    demoted = user_pb.User(id=people[3][0], role=user_pb.ROLE_VIEWER)
+    await first.users.UpdateUser(_update(demoted, "role"))
+
+    ended_at = time.monotonic()
+    refused_after = await asyncio.gather(
+        *(_refused_after(each, ended_at) for each in at_second[:3]),
+        _denied_after(at_second[3], ended_at),
+    )
+    assert max(refused_after) < 5
+    for each in at_second:
+        await each.close()
+
+
+async def _sign_in(client: Client, slug: str, email: str) -> tuple[str, str]:
+    """Make an editor and sign in; return the user's id and access token."""
+    password = "seven lazy walruses"
+    request = user_pb.CreateUserRequest(email=email, role=user_pb.ROLE_EDITOR, password=password)
+    made = await client.users.CreateUser(request)
+    answer = await client.users.SignIn(
+        user_pb.SignInRequest(tenant_slug=slug, email=email, password=password)
+    )
+    return made.user.id, answer.session.access_token
+
+
+def _update(user: user_pb.User, path: str) -> user_pb.UpdateUserRequest:
+    request = user_pb.UpdateUserRequest(user=user)
+    request.update_mask.paths.append(path)
+    return request
+
+
+async def _denied_after(client: Client, since: float) -> float:
+    """Do what the former role might, until it mustn't any more."""
+    while True:
+        try:
+            await client.create_collection()
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.PERMISSION_DENIED:
+                raise
+            return time.monotonic() - since
+        assert time.monotonic() - since < 10
+        await asyncio.sleep(0.05)
 
 
 async def _refused_after(bearer: Client, since: float) -> float:

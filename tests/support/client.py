@@ -17,8 +17,8 @@ from minirag_sdk.v1 import document_service_pb2 as document_pb
 from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
-from minirag_sdk.v1 import user_service_pb2_grpc as user_grpc
 from minirag_sdk.v1 import usage_service_pb2_grpc as usage_grpc
+from minirag_sdk.v1 import user_service_pb2_grpc as user_grpc
 from minirag_sdk.v1 import webhook_service_pb2_grpc as webhook_grpc
 
 CALL_SECONDS = 60.0
