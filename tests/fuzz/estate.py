@@ -43,6 +43,8 @@ class Estate:
 
     keys: dict[str, str]
     secrets: set[str]
+    tokens: set[str] = field(default_factory=set)
+    """Secrets that the server may tell again in a response, but in no status."""
     own: defaultdict[str, deque[str]] = field(default_factory=_recent)
     kept: defaultdict[str, deque[str]] = field(default_factory=_recent)
     foreign: defaultdict[str, deque[str]] = field(default_factory=_recent)
@@ -102,7 +104,8 @@ async def make_estate(address: str, platform_key: str, secrets: set[str]) -> Est
     finally:
         for client in (main, other, victim):
             await client.close()
-    estate.secrets.update(keys.values())
+    estate.tokens.add(keys.get("person", PASSWORD))
+    estate.secrets.update(key for name, key in keys.items() if name != "person")
     estate.secrets.add(PASSWORD)
     return estate
 

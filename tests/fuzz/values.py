@@ -161,7 +161,8 @@ def _ids(name: str, owner: str, *, careful: bool) -> st.SearchStrategy[Text]:
     if not noun:  # `id`: the message's own
         noun = re.sub(r"(?<!^)(?=[A-Z])", "_", owner).lower()
     # `parent_document_id` names a document.
-    fitting = [value for kind, value in _KINDS.items() if noun == kind or noun.endswith(f"_{kind}")]
+    fitting = [value for kind, value in _KINDS.items() if f"_{noun}".endswith(f"_{kind}")]
+    fitting = fitting or [value for kind, value in _KINDS.items() if kind.endswith(f"_{noun}")]
     kinds = st.sampled_from(fitting[-1:] or _ALL_KINDS)
     index = st.integers(0, 9)
     if careful:
