@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from grpc import StatusCode
 from minirag_sdk.v1 import tenant_service_pb2 as tenant
 
+from minirag.api.method_table import Caller as Takes
 from minirag.domain.access import PlatformContext, Principal, TenantContext
 from minirag.domain.ids import IdKind
-from minirag.domain.tenants import ALL_SCOPES
+from minirag.domain.people import UserRole
+from minirag.domain.tenants import ALL_SCOPES, Scope
 from minirag.errors import PermissionDenied
 from minirag.services.api_keys import format_key, parse_key
 from tests.isolation.contract import Rpc
@@ -19,6 +21,7 @@ from tests.isolation.estates import Estate
 from tests.isolation.wire import Wire
 from tests.support.rows import raw
 
+UNMANAGED = [tenant.SCOPE_READ, tenant.SCOPE_INGEST, tenant.SCOPE_CHAT]
 Refusal = tuple[StatusCode, str]
 """Code and reason."""
 
@@ -33,6 +36,8 @@ class Caller:
     authorization: str | None
     principal: Principal | None = None
     refusal: Refusal | None = None
+    is_restricted: bool = False
+    """A key that may touch one collection of ours only."""
 
     @property
     def is_platform(self) -> bool:
@@ -40,6 +45,8 @@ class Caller:
 
     def refused(self, rpc: Rpc) -> Refusal | None:
         """What the method table says that this caller is refused with; None if it is let in."""
+        if rpc.rule.caller is Takes.OPEN:
+            return None
         if self.principal is None:
             return self.refusal
         try:
@@ -62,6 +69,18 @@ async def gather_callers(ours: Estate) -> Sequence[Caller]:
         callers.append(
             Caller(f"key with {scope}", bearer, TenantContext(tenant_id, scopes=frozenset({scope})))
         )
+    for role in UserRole:
+        principal = TenantContext(tenant_id, scopes=role.scopes, role=role)
+        bearer = await ours.sign_in(await ours.make_user(role))
+        callers.append(Caller(f"user with role {role}", bearer, principal))
+    callers.append(
+        Caller(
+            "key of one collection",
+            await _make_key(ours, UNMANAGED, [ours.ids["collection"]]),
+            TenantContext(tenant_id, scopes=ALL_SCOPES - {Scope.MANAGE}),
+            is_restricted=True,
+        )
+    )
     callers += [
         Caller("nobody", None, refusal=(StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING")),
         Caller("garbage", "Bearer mrk_garbage", refusal=UNKNOWN),
@@ -76,8 +95,12 @@ async def gather_callers(ours: Estate) -> Sequence[Caller]:
     return callers
 
 
-async def _make_key(ours: Estate, scopes: list[tenant.Scope]) -> str:
-    request = tenant.CreateApiKeyRequest(scopes=scopes, display_name=ours.name("Caller"))
+async def _make_key(
+    ours: Estate, scopes: list[tenant.Scope], collection_ids: list[str] | None = None
+) -> str:
+    request = tenant.CreateApiKeyRequest(
+        scopes=scopes, display_name=ours.name("Caller"), collection_ids=collection_ids
+    )
     return f"Bearer {(await ours.send(request)).secret}"
 
 

@@ -13,6 +13,7 @@ from grpc import StatusCode
 from minirag.api.etags import encode_etag
 from minirag.api.method_table import Caller as Takes
 from minirag.api.page_tokens import encode_page_token
+from minirag.domain.access import TenantContext
 from minirag.domain.ids import encode_id
 from tests.isolation.callers import Caller
 from tests.isolation.contract import Rpc, put
@@ -23,15 +24,20 @@ from tests.isolation.entries import (
     Names,
     PageToken,
     RequestId,
+    Secret,
     Unread,
     Whose,
 )
-from tests.isolation.estates import KINDS, Estate
+from tests.isolation.estates import Estate
+from tests.isolation.kinds import KINDS
 
 OK = StatusCode.OK
 INVALID = StatusCode.INVALID_ARGUMENT
 NOT_FOUND = StatusCode.NOT_FOUND
+UNAUTHENTICATED = StatusCode.UNAUTHENTICATED
+DENIED = StatusCode.PERMISSION_DENIED
 CURRENT = "<the etag of the moment>"
+FRESH = "<a secret just made>"
 USED_ELSEWHERE = "<a request_id of theirs>"
 
 
@@ -47,7 +53,8 @@ class Cell:
     variant: str
     caller: Caller
     values: Mapping[str, str]
-    code: StatusCode
+    code: StatusCode | None
+    """None for any but OK."""
     reason: str = ""
     group: str = ""
 
@@ -85,13 +92,16 @@ class Planner:
         is_first = True
         for caller in callers:
             refusal = caller.refused(rpc)
+            if caller.is_restricted:
+                cells += self._of_restricted(rpc, entry, caller)
+                continue
             whole = Variant("own", {}, entry.own)
-            cells.append(_cell(rpc, "", whole, caller, refusal))
+            cells.append(_cell(rpc, entry, "", whole, caller, refusal))
             for path in rpc.id_fields:
                 as_platform = caller.is_platform and rpc.rule.caller is not Takes.TENANT
                 for variant in await self._variants(rpc, entry, path, as_platform=as_platform):
                     if complete or (is_first and refusal is None) or variant.name == "foreign":
-                        cells.append(_cell(rpc, path, variant, caller, refusal))
+                        cells.append(_cell(rpc, entry, path, variant, caller, refusal))
             is_first = is_first and refusal is not None
         return cells
 
@@ -110,7 +120,10 @@ class Planner:
     ) -> list[Variant]:
         wanted = entry.fields[path]
         if isinstance(wanted, Names):
-            return self._of_names(path, wanted)
+            found = self._of_names(path, wanted)
+            if as_platform and not rpc.names_its_tenant:  # whose they are is nothing to it
+                found = [each for each in found if not each.name.startswith("foreign")]
+            return found
         if isinstance(wanted, Whose):
             return self._of_whose(path, as_platform=as_platform)
         if isinstance(wanted, Etag):
@@ -130,6 +143,12 @@ class Planner:
                 Variant("foreign", {path: wanted.foreign(self.theirs)}, OK),
                 Variant("missing", {path: ""}, OK),
             ]
+        if isinstance(wanted, Secret):
+            return [
+                Variant("own", {path: FRESH}, OK),
+                Variant("foreign", {path: wanted.guess(self.theirs)}, UNAUTHENTICATED, "secret"),
+                Variant("missing", {path: _unknown(wanted)}, UNAUTHENTICATED, "secret"),
+            ]
         assert isinstance(wanted, Unread)
         foreign = self.theirs.ids[wanted.kind]
         return [
@@ -138,6 +157,25 @@ class Planner:
             Variant("missing", {path: _missing(wanted.kind)}, OK),
             Variant("malformed", {path: f"{foreign}x"}, OK),
         ]
+
+    def _of_restricted(self, rpc: Rpc, entry: Entry, caller: Caller) -> list[Cell]:
+        """Our own things outside of its collection are to it as those of another tenant."""
+        cells = []
+        for path, wanted in entry.fields.items():
+            outside = self.ours.outside.get(wanted.kind) if isinstance(wanted, Names) else None
+            if not isinstance(wanted, Names) or outside is None:
+                continue
+            ids = {
+                "outside": outside,
+                "foreign": self.theirs.ids[wanted.kind],
+                "missing": _missing(wanted.kind),
+            }
+            code = OK if wanted.absent is OK else None
+            cells += [
+                Cell(rpc, path, name, caller, {path: named}, code, group="outside")
+                for name, named in ids.items()
+            ]
+        return cells
 
     def _of_names(self, path: str, wanted: Names) -> list[Variant]:
         foreign = self.theirs.ids[wanted.kind]
@@ -210,7 +248,7 @@ class Planner:
             page = (await estate.wire.attempt(rpc, [request], bearer)).responses[0]
             tokens[name] = page.next_page_token
             assert tokens[name], f"{rpc.name}: the list is too short to have a second page"
-        if rpc.rule.caller is Takes.PLATFORM:
+        if as_platform and not rpc.names_its_tenant:
             del tokens["foreign"]  # the platform's list is one for all
         tokens |= {
             "missing": encode_page_token(os.urandom(32), os.urandom(16)),
@@ -225,7 +263,7 @@ class Planner:
 def build(rpc: Rpc, entry: Entry, estate: Estate, *, as_platform: bool) -> Message:
     """A valid request of the estate's; the platform says for whom it asks."""
     request = entry.request(estate)
-    if as_platform and rpc.rule.caller is Takes.EITHER and "tenant_id" in rpc.id_fields:
+    if as_platform and rpc.names_its_tenant:
         put(request, "tenant_id", estate.tenant_id)
     return request
 
@@ -237,10 +275,16 @@ async def fill(cell: Cell, entry: Entry, ours: Estate, request_ids: list[str]) -
         path: request_ids.pop() if value == USED_ELSEWHERE else value
         for path, value in cell.values.items()
     }
-    if cell.code is OK:
+    if cell.code is OK and not cell.caller.is_restricted:
+        if entry.before is not None:
+            await entry.before(ours)
         for path, kind in entry.uses.items():
             values[path] = await ours.fresh(kind)
     for path, value in values.items():
+        if value == FRESH:
+            secret = entry.fields[path]
+            assert isinstance(secret, Secret)
+            value = await secret.fresh(ours)  # noqa: PLW2901  # as below
         if value == CURRENT:
             wanted = entry.fields[path]
             assert isinstance(wanted, Etag)
@@ -258,24 +302,44 @@ def count_used_elsewhere(cells: Iterable[Cell]) -> int:
 
 def _cell(
     rpc: Rpc,
+    entry: Entry,
     path: str,
     variant: Variant,
     caller: Caller,
     refusal: tuple[StatusCode, str] | None,
 ) -> Cell:
     if refusal is None:
+        if variant.code is OK and _falls_short(entry, caller):
+            return Cell(rpc, path, variant.name, caller, variant.values, DENIED)
         return Cell(
             rpc, path, variant.name, caller, variant.values, variant.code, group=variant.group
         )
     code, reason = refusal
     # Who isn't let in learns nothing from any id: all such answers are one.
-    values = {key: value for key, value in variant.values.items() if value != CURRENT}
+    values = {key: v for key, v in variant.values.items() if v not in (CURRENT, FRESH)}
     values = {key: str(uuid4()) if v == USED_ELSEWHERE else v for key, v in values.items()}
     return Cell(rpc, path, variant.name, caller, values, code, reason, "refused")
 
 
+def _falls_short(entry: Entry, caller: Caller) -> bool:
+    """True for a key that lacks scopes which the service asks for beside the method table."""
+    principal = caller.principal
+    return (
+        isinstance(principal, TenantContext)
+        and principal.role is None
+        and bool(entry.also_needs - principal.scopes)
+    )
+
+
 def _missing(kind: str) -> str:
     return encode_id(KINDS[kind].prefix, uuid4())
+
+
+def _unknown(wanted: Secret) -> str:
+    """A guess at the secret of something that nobody has."""
+    nobody = Estate(None, "", "", "", "", "")  # type: ignore[arg-type]  # only named things are read
+    nobody.texts["session"] = f"mrf_{uuid4().hex}_{uuid4().hex}"
+    return wanted.guess(nobody)
 
 
 def _raw(encoded: str) -> UUID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,7 @@ from minirag.config import Settings, load_settings
 from minirag.embedded.redis import RedisServer
 from minirag.repositories.vectors.qdrant import QdrantVectorStore
 from minirag.server import RagServer
+from minirag.services import webhooks
 from tests.isolation.estates import Estate, found_tenant
 from tests.isolation.vector_mutants import TwinStore
 from tests.isolation.wire import Wire
@@ -44,6 +46,15 @@ class Served:
 
 
 @pytest.fixture(scope="module")
+def many_webhooks() -> Iterator[None]:
+    """Room for all that the matrix makes: how many there may be is not what it asks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(webhooks, "MOST_WEBHOOKS", 10_000)
+        patch.setattr(webhooks, "TESTS", 10_000)
+        yield
+
+
+@pytest.fixture(scope="module")
 def quiet() -> Iterator[None]:
     """No access log: thousands of calls would bury what a failure says."""
     before = structlog.get_config()
@@ -54,7 +65,11 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 async def served(
-    quiet: None, database: Database, redis_server: RedisServer, mock_provider: MockProvider
+    quiet: None,
+    many_webhooks: None,
+    database: Database,
+    redis_server: RedisServer,
+    mock_provider: MockProvider,
 ) -> AsyncIterator[Served]:
     with open_directory() as directory:
         settings = load_settings(
@@ -74,15 +89,18 @@ async def served(
             model_api_key="sk-test-provider",
             chunk_tokens=16,
             relay_interval=0.02,
+            access_token_minutes=60,
+            secret_keys=f"first:{base64.b64encode(os.urandom(32)).decode()}",
+            outbound_allowed_networks="127.0.0.0/8",
         )
         (directory / "blobs").mkdir()
-        vectors: list[TwinStore] = []
+        stores: list[TwinStore] = []
         open_vectors = bootstrap._open_vectors
 
         async def open_both(settings: Settings) -> TwinStore:
             memory = QdrantVectorStore(client=AsyncQdrantClient(":memory:"))
-            vectors.append(TwinStore(await open_vectors(settings), memory))
-            return vectors[0]
+            stores.append(TwinStore(await open_vectors(settings), memory))
+            return stores[0]
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(bootstrap, "_open_vectors", open_both)
@@ -96,7 +114,7 @@ async def served(
         try:
             yield Served(
                 container,
-                vectors[0],
+                stores[0],
                 wire,
                 database,
                 directory,
@@ -113,6 +131,8 @@ async def served(
 @pytest.fixture(scope="module")
 async def estates(served: Served) -> tuple[Estate, Estate]:
     """Ours, and the one whose canary must be met nowhere."""
-    ours = await found_tenant(served.wire, served.platform, "amber")
-    theirs = await found_tenant(served.wire, served.platform, "cobalt")
+    ours, theirs = [
+        await found_tenant(served.wire, served.platform, canary, served.provider.url)
+        for canary in ("amber", "cobalt")
+    ]
     return ours, theirs

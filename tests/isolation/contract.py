@@ -13,9 +13,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from minirag.api.method_table import METHOD_TABLE, PACKAGE, Rule
+from minirag.api.method_table import METHOD_TABLE, PACKAGE, Caller, Rule
 
 OTHERS_PACKAGE = "google.protobuf."
+JUDGED_BY = {"UserService/SignOutEverywhere": "UserService/UpdateUser"}
+"""RPCs that anybody may call for themselves, and whose rule holds when they name somebody else."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,12 @@ class Rpc:
 
     @property
     def rule(self) -> Rule:
-        return METHOD_TABLE[self.path]
+        return METHOD_TABLE[f"/{PACKAGE}.{JUDGED_BY.get(self.name, self.name)}"]
+
+    @property
+    def names_its_tenant(self) -> bool:
+        """True if the platform's key must say for which tenant it calls."""
+        return self.rule.caller is Caller.EITHER and "tenant_id" in self.id_fields
 
     @property
     def request_class(self) -> type[Message]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 from grpc import StatusCode
+
+from minirag.domain.tenants import Scope
 
 if TYPE_CHECKING:
     from tests.isolation.estates import Estate
@@ -63,7 +65,16 @@ class Unread:
     kind: str
 
 
-Field = Names | Whose | Etag | PageToken | RequestId | Free | Unread
+@dataclass(frozen=True)
+class Secret:
+    """The field is a credential: who holds it is whom it stands for. `guess` is a wrong one for a thing of
+    the other tenant's."""
+
+    fresh: Callable[[Estate], Awaitable[str]]
+    guess: Callable[[Estate], str]
+
+
+Field = Names | Whose | Etag | PageToken | RequestId | Free | Unread | Secret
 
 
 @dataclass(frozen=True)
@@ -79,4 +90,10 @@ class Entry:
     uses: Mapping[str, str] = field(default_factory=dict)
     rest: Sequence[Message] = ()
     """The messages after the first, where the client streams."""
+    before: Callable[[Estate], Awaitable[object]] | None = None
+    """What must be there for a call to succeed, where no id names it."""
+    also_needs: frozenset[Scope] = frozenset()
+    """Scopes that a key needs beside its rule's: nobody gives or takes what is above the own rights."""
+    ends_session: bool = False
+    """A user's call of it ends the session or changes the password: each call gets a new user."""
     own: StatusCode = StatusCode.OK

@@ -19,6 +19,7 @@ from minirag_sdk.v1 import chat_service_pb2 as chat
 from minirag_sdk.v1 import document_service_pb2 as document
 
 from minirag.api.method_table import METHOD_TABLE
+from minirag.domain.access import TenantContext
 from minirag.domain.ids import IdKind
 from minirag.domain.retrieval import VectorHit
 from minirag.repositories.postgres import chunks
@@ -28,7 +29,7 @@ from tests.isolation.cells import Cell, Planner, count_used_elsewhere, fill
 from tests.isolation.conftest import COMPLETE, Served
 from tests.isolation.contract import RPCS
 from tests.isolation.entries import Entry, Etag, Names, Unread
-from tests.isolation.estates import Estate, wait_ready
+from tests.isolation.estates import OUTSIDE, Estate, wait_ready
 from tests.isolation.mutated_statements import without_tenant
 from tests.isolation.table import TABLE
 from tests.isolation.tally import TALLY
@@ -70,6 +71,14 @@ async def plan(ours: Estate, theirs: Estate) -> list[Cell]:
     return cells
 
 
+async def authorization_of(cell: Cell, entry: Entry, ours: Estate) -> str | None:
+    """The caller's credential, or one of the same rights for a call that ends its session."""
+    principal = cell.caller.principal
+    if entry.ends_session and isinstance(principal, TenantContext) and principal.role:
+        return await ours.sign_in(await ours.make_user(principal.role))
+    return cell.caller.authorization
+
+
 async def use_request_ids(theirs: Estate, count: int) -> list[str]:
     """Ids under which the other tenant has had an outcome kept."""
     ids = [str(uuid4()) for _ in range(count)]
@@ -83,6 +92,7 @@ async def use_request_ids(theirs: Estate, count: int) -> list[str]:
     return ids
 
 
+@pytest.mark.timeout(1800 if COMPLETE else 600)
 async def test_no_call_tells_or_changes_anything_of_another_tenant(
     served: Served, estates: tuple[Estate, Estate]
 ) -> None:
@@ -93,6 +103,7 @@ async def test_no_call_tells_or_changes_anything_of_another_tenant(
     await served.container.background.close()
     foreign = await witness(served, theirs)
     canaries = Canaries([theirs.canary], foreign["ids"])
+    outside = Canaries([OUTSIDE], [])
     outcomes: dict[str, list[tuple[Cell, Outcome]]] = defaultdict(list)
     leaks: list[str] = []
     turn = asyncio.Semaphore(AT_ONCE)
@@ -101,9 +112,17 @@ async def test_no_call_tells_or_changes_anything_of_another_tenant(
         async with turn:
             for cell in of_rpc:
                 parts = await fill(cell, TABLE[name], ours, request_ids)
-                outcome = await served.wire.attempt(cell.rpc, parts, cell.caller.authorization)
-                if outcome.code is not cell.code or (cell.reason and outcome.reason != cell.reason):
+                bearer = await authorization_of(cell, TABLE[name], ours)
+                outcome = await served.wire.attempt(cell.rpc, parts, bearer)
+                is_right = (
+                    outcome.code is not StatusCode.OK
+                    if cell.code is None
+                    else outcome.code is cell.code
+                )
+                if not is_right or (cell.reason and outcome.reason != cell.reason):
                     leaks.append(f"{cell.name}: {outcome}, must be {cell.code} {cell.reason}")
+                if cell.caller.is_restricted and (shown := outside.found_in(outcome, [])):
+                    leaks.append(f"{cell.name}: shows {shown} from outside its collection")
                 if not cell.caller.is_platform:
                     sent = [value for value in cell.values.values() if value]
                     if shown := canaries.found_in(outcome, sent):
@@ -146,6 +165,7 @@ async def witness(served: Served, theirs: Estate) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.timeout(1800 if COMPLETE else 300)
 async def test_foreign_and_missing_ids_take_the_same_time(
     served: Served, estates: tuple[Estate, Estate]
 ) -> None:

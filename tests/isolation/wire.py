@@ -51,6 +51,8 @@ class Outcome:
         for _, value in self.trailing:
             yield value
         for response in self.responses:
+            if data := getattr(response, "data", b""):
+                yield data.decode("latin-1")  # the JSON of bytes is Base64
             yield json_format.MessageToJson(response, ensure_ascii=False)
 
 
@@ -89,7 +91,7 @@ class Wire:
         metadata = (("authorization", authorization),)
         return self._multicallable(rpc)(request, metadata=metadata, timeout=CALL_SECONDS)
 
-    async def send(self, request: Message, authorization: str) -> Any:
+    async def send(self, request: Message, authorization: str | None) -> Any:
         """Make the call that takes this message, which must succeed; return its (last) response."""
         rpc = RPC_OF_REQUEST[request.DESCRIPTOR.full_name]
         outcome = await self.attempt(rpc, [request], authorization)
