@@ -69,8 +69,8 @@ PLAUSIBLE: dict[str, tuple[str, ...]] = {
     "current_password": (PASSWORD, "wrong horse battery staple"),
     "new_password": ("another horse battery staple", "short"),
     "url": (
-        "http://127.0.0.1:1/hook",
-        "http://127.0.0.1:1/hook",
+        "http://127.0.0.1:1025/hook",
+        "http://127.0.0.1:1025/hook",
         "https://[::1]/",
         "http://10.0.0.1/",
         "ftp://127.0.0.1/",
