@@ -16,7 +16,8 @@ from minirag.errors import (
     ProviderUnavailable,
     Unavailable,
 )
-from minirag.services.jobs import LONGEST_DELAY, JobRunner
+from minirag.services.background import BackgroundTasks
+from minirag.services.jobs import LONGEST_DELAY, JobRunner, TryLater
 from tests.support.fake_storage import FakeStorage
 from tests.support.waiting import until
 
@@ -26,8 +27,16 @@ MAX_ATTEMPTS = 3
 class Bench:
     """A runner whose jobs do what `work` says."""
 
-    def __init__(self, work: Callable[[Job], Awaitable[None]], *, lease: float = 30.0) -> None:
+    def __init__(
+        self,
+        work: Callable[[Job], Awaitable[None]],
+        *,
+        lease: float = 30.0,
+        waiting: bool = False,
+        attempts: int = MAX_ATTEMPTS,
+    ) -> None:
         self.storage = FakeStorage()
+        self.background = BackgroundTasks()
         self.given_up: list[tuple[Job, str]] = []
 
         async def give_up(job: Job, error: str) -> None:
@@ -39,6 +48,9 @@ class Bench:
             {JobKind.INGEST_VERSION: give_up},
             lease_seconds=lease,
             max_attempts=MAX_ATTEMPTS,
+            attempts={JobKind.INGEST_VERSION: attempts},
+            waiting=JobKind if waiting else (),
+            background=self.background,
         )
 
     async def run(self, job: Job) -> Job:
@@ -345,3 +357,53 @@ async def test_store_that_is_away_before_the_claim_is_told() -> None:
 
     with pytest.raises(Unavailable):
         await bench.run(job)
+
+
+async def test_job_that_asks_for_later_is_due_then_and_counts_as_it_says() -> None:
+    counting = Bench(_raising(TryLater(7.0, "not yet", counts=True)))
+    free = Bench(_raising(TryLater(9.0, "busy", counts=False)))
+
+    counted = await counting.run(counting.storage.jobs.put())
+    uncounted = await free.run(free.storage.jobs.put())
+
+    assert (counted.state, counted.attempt) == (JobState.PENDING, 1)
+    assert counting.storage.jobs.delays[counted.id] == 7.0
+    assert (uncounted.state, uncounted.attempt) == (JobState.PENDING, 0)
+    assert free.storage.jobs.delays[uncounted.id] == 9.0
+
+
+async def test_waiting_job_lets_its_caller_go_and_is_finished_in_the_background() -> None:
+    gate = Gate()
+    bench = Bench(gate, waiting=True)
+    job = bench.storage.jobs.put()
+
+    running = await bench.run(job)
+    await gate.entered.wait()
+    gate.opened.set()
+    await bench.background.close()
+
+    assert running.state is JobState.RUNNING
+    assert bench.storage.jobs.stored[job.id].state is JobState.DONE
+
+
+async def test_waiting_job_is_handed_back_when_its_worker_ends() -> None:
+    gate = Gate()
+    bench = Bench(gate, waiting=True)
+    job = bench.storage.jobs.put()
+    await bench.run(job)
+    await gate.entered.wait()
+
+    await bench.background.close(timeout=0.01)
+
+    stored = bench.storage.jobs.stored[job.id]
+    assert gate.was_cancelled
+    assert (stored.state, stored.attempt) == (JobState.PENDING, 0)
+
+
+async def test_kind_with_a_number_of_its_own_is_given_up_after_that_many_attempts() -> None:
+    bench = Bench(_raising(ZeroDivisionError()), attempts=MAX_ATTEMPTS + 2)
+    early = bench.storage.jobs.put(attempt=MAX_ATTEMPTS)
+    late = bench.storage.jobs.put(attempt=MAX_ATTEMPTS + 1)
+
+    assert (await bench.run(early)).state is JobState.PENDING
+    assert (await bench.run(late)).state is JobState.DEAD
