@@ -20,6 +20,7 @@ from minirag.cli import (
     processes,
     secrets,
     upload,
+    usage,
     webhooks,
 )
 
@@ -62,6 +63,7 @@ app.add_typer(documents.app, name="documents")
 app.command()(asking.search)
 app.command()(asking.ask)
 app.command()(asking.chat)
+app.command()(usage.usage)
 app.add_typer(webhooks.app, name="webhook")
 app.command()(doctor.doctor)
 app.command()(demo.demo)

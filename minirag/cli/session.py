@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minirag_sdk.v1.document_service_pb2_grpc import DocumentServiceStub
     from minirag_sdk.v1.operation_service_pb2_grpc import OperationServiceStub
     from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
+    from minirag_sdk.v1.usage_service_pb2_grpc import UsageServiceStub
     from minirag_sdk.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 T = TypeVar("T")
@@ -75,6 +76,12 @@ class Session:
         )
 
         return OperationServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+
+    @property
+    def usage(self) -> UsageServiceStub:
+        from minirag_sdk.v1.usage_service_pb2_grpc import UsageServiceStub  # noqa: PLC0415
+
+        return UsageServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
 
     @property
     def documents(self) -> DocumentServiceStub:
