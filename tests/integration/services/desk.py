@@ -67,6 +67,7 @@ class ScriptedModels:
 class Desk:
     def __init__(self, world: World) -> None:
         self.world = world
+        self.context = world.context
         self.models = ScriptedModels()
         self.service = AnsweringService(
             world.uow,
@@ -96,7 +97,7 @@ class Desk:
             }
             | about
         )
-        return self.service.answer(self.world.context, question, request=request, timeout=None)
+        return self.service.answer(self.context, question, request=request, timeout=None)
 
     async def read(self, content: str = "What is the walrus?", **about: Any) -> list[ChatEvent]:
         """All events of an answer."""
