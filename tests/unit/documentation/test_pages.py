@@ -16,6 +16,7 @@ from minirag_sdk.v1 import (
     document_service_pb2,
     error_reason_pb2,
     tenant_service_pb2,
+    usage_service_pb2,
     user_service_pb2,
     webhook_service_pb2,
 )
@@ -35,6 +36,7 @@ GUIDES = {
     "tenants": tenant_service_pb2.DESCRIPTOR.services_by_name["TenantService"],
     "users": user_service_pb2.DESCRIPTOR.services_by_name["UserService"],
     "documents": document_service_pb2.DESCRIPTOR.services_by_name["DocumentService"],
+    "usage": usage_service_pb2.DESCRIPTOR.services_by_name["UsageService"],
     "webhooks": webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"],
     "chat": chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"],
 }
