@@ -19,7 +19,7 @@ from tests.mock_provider import MockProvider
 from tests.support.node import NodeProcess
 from tests.support.servers import open_directory
 
-CALLS = 2000
+CALLS = 1500
 SEED = 20_251_125
 REFUSED = grpc.StatusCode.NOT_FOUND
 

@@ -129,3 +129,12 @@ def test_running_node_is_told_and_its_port_is_no_problem(tmp_path: Path) -> None
 
     assert "a node runs" in node.detail
     assert port.is_ok
+
+
+def test_an_authority_of_clients_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    absent = tmp_path / "clients.pem"
+
+    [check] = check_listening(settings(**write_pair(tmp_path), tls_client_ca_file=absent))
+
+    assert not check.is_ok
+    assert str(absent) in check.detail
