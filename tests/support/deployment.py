@@ -35,7 +35,7 @@ class Deployment:
         self.postgres = PostgresServer(directory / "postgres", durable=False)
         self.redis = RedisServer(directory / "redis", directory / "run" / "redis.sock")
         self.platform_key = f"mrp_{secrets.token_urlsafe(32)}"
-        self.secret_keys = generate_entry("first")
+        self.secret_keys = f"{generate_entry('second')},{generate_entry('first')}"
         self._settings = settings
         self._qdrant_port = 0
         self._vectors: Program | None = None
