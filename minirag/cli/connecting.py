@@ -23,6 +23,7 @@ from minirag.cli.exit_codes import ExitCode
 from minirag.cli.failures import CliFailure, reporting
 from minirag.cli.output import Output
 from minirag.cli.session import Session
+from minirag.cli.stored_sessions import StoredSession
 
 P = ParamSpec("P")
 
@@ -122,6 +123,14 @@ class Credential(enum.Enum):
     PLATFORM = "platform"
     EITHER = "either"
     """The platform key when the command's parameter `tenant` is given, else a tenant's key."""
+    PERSON = "person"
+    """Whoever signed in with `minirag sign-in`."""
+    NONE = "none"
+
+    @property
+    def is_anothers(self) -> bool:
+        """True where no key of the options is meant, and the parameter `tenant` names no key either."""
+        return self in (Credential.PERSON, Credential.NONE)
 
 
 _SHARED: tuple[tuple[str, Any, Any], ...] = (
@@ -152,15 +161,19 @@ def client_command(
             shown = given.pop("client_certificate"), given.pop("client_key")
             keys = {key: given.pop(key, None) for key in ("api_key", "platform_key")}
             with reporting(name, output, server):
-                is_platform = credential is Credential.PLATFORM or bool(given.get("tenant"))
+                is_platform = credential is Credential.PLATFORM or (
+                    bool(given.get("tenant")) and not credential.is_anothers
+                )
                 encryption = Encryption.choose(server, tls, authority, *shown)
-                key = _platform_key(keys["platform_key"]) if is_platform else keys["api_key"]
-                with Session(
-                    output,
-                    server=server,
-                    key=key or _missing_key(is_platform),
-                    encryption=encryption,
-                ) as session:
+                key: str | StoredSession | None = None
+                if credential is not Credential.NONE:
+                    key = _platform_key(keys["platform_key"]) if is_platform else keys["api_key"]
+                    key = (
+                        key
+                        or _signed_in(server, is_platform)
+                        or _missing_key(credential, is_platform)
+                    )
+                with Session(output, server=server, key=key, encryption=encryption) as session:
                     function(session, **given)  # type: ignore[call-arg]  # by name, from Typer
 
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -177,13 +190,25 @@ def client_command(
     return decorate
 
 
+def _signed_in(server: str, is_platform: bool) -> StoredSession | None:
+    """Who signed in there, for commands of a tenant."""
+    stored = StoredSession(server)
+    return None if is_platform or stored.load() is None else stored
+
+
 def _unused(credential: Credential) -> tuple[str, ...]:
+    if credential.is_anothers:
+        return ("api_key", "platform_key")
     if credential is Credential.TENANT:
         return ("platform_key",)
     return ("api_key",) if credential is Credential.PLATFORM else ()
 
 
-def _missing_key(is_platform: bool) -> str:
+def _missing_key(credential: Credential, is_platform: bool) -> str:
+    if credential is Credential.PERSON:
+        raise CliFailure(
+            "nobody is signed in there: `minirag sign-in TENANT EMAIL`", ExitCode.DENIED
+        )
     if is_platform:
         raise CliFailure(
             "no platform key: set MINIRAG_PLATFORM_KEY or pass --platform-key; a node of `minirag up`"
@@ -191,8 +216,8 @@ def _missing_key(is_platform: bool) -> str:
             ExitCode.DENIED,
         )
     raise CliFailure(
-        "no API key: set MINIRAG_API_KEY or pass --api-key; `minirag tenant create SLUG` makes a"
-        " tenant and shows its first key",
+        "no API key: set MINIRAG_API_KEY or pass --api-key, or `minirag sign-in TENANT EMAIL`;"
+        " `minirag tenant create SLUG` makes a tenant and shows its first key",
         ExitCode.DENIED,
     )
 

@@ -51,10 +51,22 @@ def tenant_id(session: Session, name: str) -> str:
     return _choose(name, "ten_", {one.slug: one.id for one in listed}, "tenant")
 
 
+def user_id(session: Session, name: str, tenant: str) -> str:
+    """Return the id of a user named by id or by e-mail address; `tenant` as in ListUsersRequest."""
+    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+
+    if _is_id(name, "usr_"):
+        return name
+    request = pb.ListUsersRequest(tenant_id=tenant)
+    listed = session.list_all(session.users.ListUsers, request, "users")
+    return _choose(name.lower(), "usr_", {one.email.lower(): one.id for one in listed}, "user")
+
+
 _HINTS = {
     "collection": "list them with `minirag collection list`, or make it with `minirag collection create`",
     "assistant": "check the name, or leave --assistant out",
     "tenant": "list them with `minirag tenant list`",
+    "user": "list them with `minirag user list`",
 }
 
 

@@ -14,6 +14,7 @@ from minirag.cli.encryption import Encryption
 from minirag.cli.exit_codes import ExitCode
 from minirag.cli.failures import CliFailure, is_unreachable
 from minirag.cli.output import Output
+from minirag.cli.stored_sessions import StoredSession, StoredTokens
 
 if TYPE_CHECKING:
     import grpc
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from minirag_sdk.v1.operation_service_pb2_grpc import OperationServiceStub
     from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
     from minirag_sdk.v1.usage_service_pb2_grpc import UsageServiceStub
+    from minirag_sdk.v1.user_service_pb2_grpc import UserServiceStub
     from minirag_sdk.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
 T = TypeVar("T")
@@ -42,12 +44,13 @@ class Session:
         output: Output,
         *,
         server: str,
-        key: str,
+        key: str | StoredSession | None,
         encryption: Encryption | None = None,
     ) -> None:
+        """`key` is an API key, or who signed in; None is for calls that take no credential."""
         self.output = output
         self.server = server
-        self._metadata = (("authorization", f"Bearer {_checked_key(key)}"),)
+        self._key = _checked_key(key) if isinstance(key, str) else key
         self._channel = _open_channel(server, encryption)
         self._was_reached = False
         self._failing_since: float | None = None
@@ -101,6 +104,26 @@ class Session:
 
         return WebhookServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
 
+    @property
+    def users(self) -> UserServiceStub:
+        from minirag_sdk.v1.user_service_pb2_grpc import UserServiceStub  # noqa: PLC0415
+
+        return UserServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+
+    @property
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        if self._key is None:
+            return ()
+        token = self._key if isinstance(self._key, str) else self._key.access_token(self._renew)
+        return (("authorization", f"Bearer {token}"),)
+
+    def _renew(self, refresh_token: str) -> StoredTokens:
+        from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+
+        request = pb.RefreshSessionRequest(refresh_token=refresh_token)
+        answer = self.retry(lambda: self.users.RefreshSession(request, timeout=CALL_SECONDS))
+        return StoredTokens.of(answer.session)
+
     def call(self, method: Any, request: Any) -> Any:
         """Call a unary method and return the response.
 
@@ -110,7 +133,8 @@ class Session:
         """
         if "request_id" in request.DESCRIPTOR.fields_by_name and not request.request_id:
             request.request_id = str(uuid4())
-        return self.retry(lambda: method(request, metadata=self._metadata, timeout=CALL_SECONDS))
+        metadata = self._metadata
+        return self.retry(lambda: method(request, metadata=metadata, timeout=CALL_SECONDS))
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """Do something that may be done twice, again while the server is unavailable, for 15 s."""

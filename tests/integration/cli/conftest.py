@@ -26,7 +26,8 @@ class Cli:
     def run(self, *arguments: object, code: int = 0, stdin: str = "") -> Result:
         """Run it and check the exit code."""
         # Wide, so that nothing is folded; no variables of the person who runs the tests.
-        cleared = dict.fromkeys(("MINIRAG_API_KEY", "MINIRAG_PLATFORM_KEY"))
+        cleared: dict[str, str | None] = dict.fromkeys(("MINIRAG_API_KEY", "MINIRAG_PLATFORM_KEY"))
+        cleared["XDG_STATE_HOME"] = "/nonexistent"  # nor their sign-in
         result = CliRunner().invoke(
             app,
             [str(argument) for argument in arguments],
