@@ -38,6 +38,7 @@ ADVICE = {
     "CREDENTIAL_INVALID": "check the key that MINIRAG_API_KEY or an option holds",
     "CREDENTIAL_EXPIRED": "make a new one with `minirag key create`",
     "SCOPE_MISSING": "use a key that has the scope, or make one with `minirag key create`",
+    "KEY_RESTRICTED": "use a key that isn't restricted to some collections",
     "PLATFORM_KEY_REQUIRED": "pass --platform-key, or set MINIRAG_PLATFORM_KEY",
     "TENANT_KEY_REQUIRED": "use a tenant's key: `minirag tenant create` shows the first one",
     "DEPENDENCY_UNAVAILABLE": "try again in a moment",

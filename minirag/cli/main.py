@@ -10,6 +10,7 @@ import typer
 import minirag
 from minirag.cli import (
     asking,
+    audit,
     collections,
     credentials,
     demo,
@@ -19,8 +20,10 @@ from minirag.cli import (
     offboarding,
     processes,
     secrets,
+    signing_in,
     upload,
     usage,
+    users,
     webhooks,
 )
 
@@ -56,6 +59,10 @@ app.command()(processes.worker)
 app.command()(processes.migrate)
 app.add_typer(offboarding.app, name="tenant")  # that of `tenants`, with its own commands
 app.add_typer(keys.app, name="key")
+app.add_typer(users.app, name="user")
+app.command("sign-in")(signing_in.sign_in)
+app.command("sign-out")(signing_in.sign_out)
+app.command("change-password")(signing_in.change_password)
 app.add_typer(credentials.app, name="credential")
 app.add_typer(collections.app, name="collection")
 app.command()(upload.upload)
@@ -64,6 +71,7 @@ app.command()(asking.search)
 app.command()(asking.ask)
 app.command()(asking.chat)
 app.command()(usage.usage)
+app.command()(audit.audit)
 app.add_typer(webhooks.app, name="webhook")
 app.command()(doctor.doctor)
 app.command()(demo.demo)

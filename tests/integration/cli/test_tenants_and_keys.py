@@ -94,3 +94,61 @@ def test_unknown_tenant_is_not_found(platform: Cli) -> None:
     result = platform.run("key", "list", "--tenant", "no-such-tenant", code=3)
 
     assert "minirag tenant list" in result.stderr
+
+
+def test_rotated_key_works_with_both_secrets_until_the_overlap_is_over(tenant: Cli) -> None:
+    made = tenant.json("key", "create", "--scope", "read")
+
+    rotated = tenant.json("key", "rotate", made["api_key"]["id"], "--overlap", "1h")
+
+    assert rotated["api_key"]["id"] == made["api_key"]["id"]
+    assert rotated["secret"] != made["secret"]
+    assert "previous_secret_expire_time" in rotated["api_key"]
+    for secret in (made["secret"], rotated["secret"]):
+        Cli({**tenant.environment, "MINIRAG_API_KEY": secret}).run("collection", "list")
+    shown = tenant.run("key", "rotate", made["api_key"]["id"], "--overlap", "0").stdout
+    assert "the old secret has ended" in shown
+    assert shown.count("mrk_") == 1
+
+
+def test_key_of_one_collection_lists_that_one_only(tenant: Cli) -> None:
+    kept = tenant.json("collection", "create", "kept")["collection"]["id"]
+    tenant.run("collection", "create", "hidden")
+
+    made = tenant.json("key", "create", "--scope", "read,ingest", "--collection", "kept")
+
+    assert made["api_key"]["collection_ids"] == [kept]
+    reader = Cli({**tenant.environment, "MINIRAG_API_KEY": made["secret"]})
+    listed = reader.json("collection", "list")["collections"]
+    assert [each["id"] for each in listed] == [kept]
+    refused = reader.run("collection", "create", "x", code=4)
+    assert "use a key" in refused.stderr
+
+
+def test_key_is_renamed_and_limited(tenant: Cli) -> None:
+    key_id = tenant.json("key", "create", "--scope", "read", "--streams", "3")["api_key"]["id"]
+
+    tenant.run("key", "update", key_id, "--name", "renamed", "--requests-per-minute", "600")
+
+    [key] = [one for one in tenant.json("key", "list")["api_keys"] if one["id"] == key_id]
+    assert key["display_name"] == "renamed"
+    assert key["limits"] == {"requests_per_minute": "600"}
+    lifted = tenant.json("key", "update", key_id, "--no-limits")["api_key"]
+    assert lifted["limits"] == {}
+    tenant.run("key", "update", key_id, code=2)
+
+
+def test_log_tells_who_did_what(tenant: Cli, platform: Cli) -> None:
+    made = tenant.json("collection", "create", "logged")["collection"]["id"]
+    reader = tenant.json("key", "create", "--scope", "read")
+    refused = Cli({**tenant.environment, "MINIRAG_API_KEY": reader["secret"]})
+    refused.run("collection", "create", "x", code=4)
+
+    [event] = tenant.json("audit", "--resource", made)["events"]
+    named = tenant.json("audit", "--method", "TenantService/CreateApiKey", "--limit", "1")
+    shown = tenant.run("audit", "--since", "1h").stdout
+
+    assert event["method"] == "minirag.v1.DocumentService/CreateCollection"
+    assert [one["resource_id"] for one in named["events"]] == [reader["api_key"]["id"]]
+    assert made in shown
+    assert "TenantService/CreateTenant" in platform.run("audit", "--tenant", "-").stdout
