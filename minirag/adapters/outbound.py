@@ -172,7 +172,7 @@ class GuardedClient:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 await self._find(target)
-        except OSError:  # `TimeoutError` is one
+        except TimeoutError:
             raise TargetRefused(REFUSED) from None
 
     async def post(
@@ -199,7 +199,7 @@ class GuardedClient:
         """The addresses of the target, each of them checked: one bad one spoils them all."""
         addresses = await self._look_up(target.host)
         if not addresses:
-            raise socket.gaierror(socket.EAI_NONAME, "no address")
+            raise TargetRefused(REFUSED)
         are_allowed = [is_within(one, self._allowed_networks) for one in addresses]
         for address, is_allowed in zip(addresses, are_allowed, strict=True):
             if not is_allowed and not is_public(address):
@@ -215,7 +215,10 @@ class GuardedClient:
             pass
         try:
             return await self._resolve(host)
-        except (UnicodeError, ValueError):  # a label that no name can have
+        except TimeoutError:
+            raise
+        except (OSError, UnicodeError, ValueError):
+            # In the words of a name that leads inside: which names there are inside is nobody's business.
             raise TargetRefused(REFUSED) from None
 
     async def _exchange(

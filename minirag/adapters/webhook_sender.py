@@ -30,7 +30,7 @@ class HttpWebhookSender:
         try:
             answer = await self._client.post(url, sent, body, seconds=seconds)
         except TargetRefused as error:
-            return Attempt(error=f"nothing was sent: the URL {error}", is_refused=True)
+            return Attempt(error=f"nothing was sent: the URL {error}")
         except TargetFailed as error:
             return Attempt(error=str(error))
         return Attempt(answer.status, _describe(answer.status), _retry_after(answer))

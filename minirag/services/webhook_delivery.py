@@ -125,7 +125,7 @@ class WebhookDeliverer:
     async def _settle(
         self, job: Job, webhook: Webhook, delivery: WebhookDelivery, attempt: Attempt
     ) -> None:
-        is_last = job.attempt >= MOST_ATTEMPTS or attempt.is_refused or attempt.is_gone
+        is_last = job.attempt >= MOST_ATTEMPTS or attempt.is_gone
         state = DeliveryState.DEAD if is_last else DeliveryState.PENDING
         if attempt.is_delivered:
             state = DeliveryState.DELIVERED

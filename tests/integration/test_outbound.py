@@ -132,11 +132,16 @@ async def test_unknown_name_and_inner_name_are_refused_in_the_same_words() -> No
     """Who asks mustn't learn which names exist inside."""
     told = []
     for addresses in ([], ["10.0.0.7"], ["169.254.169.254"]):
-        with pytest.raises(TargetRefused) as refused:
-            await make_client(addresses).check(f"https://{NAME}/")
-        told.append(str(refused.value))
+        client = make_client(addresses)
+        for call in (
+            client.check(f"https://{NAME}/"),
+            client.post(f"https://{NAME}/", {}, b"", seconds=SECONDS),
+        ):
+            with pytest.raises(TargetRefused) as refused:
+                await call
+            told.append(str(refused.value))
 
-    assert told == [REFUSED] * 3
+    assert told == [REFUSED] * 6
 
 
 async def test_plain_http_goes_to_allowed_networks_only() -> None:

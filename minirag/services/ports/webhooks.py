@@ -83,8 +83,6 @@ class Attempt:
     """For the tenant; empty when the target took it."""
     retry_after: float | None = None
     """Seconds that the target asks to be left alone."""
-    is_refused: bool = False
-    """Nothing was sent: the URL may not be called."""
 
     @property
     def is_delivered(self) -> bool:

@@ -268,8 +268,9 @@ async def test_name_that_leads_inside_by_now_is_sent_nothing(
 
         assert answers == []
         assert inner.connections == 0
+    assert (tested.state, delivered.state) == (DeliveryState.DEAD, DeliveryState.PENDING)
     for told in (tested, delivered):
-        assert (told.state, told.last_status) == (DeliveryState.DEAD, 0)
+        assert (told.attempts, told.last_status) == (1, 0)
         assert "nothing was sent" in told.last_error
         assert "127.0.0.1" not in told.last_error
         assert "169.254" not in told.last_error
