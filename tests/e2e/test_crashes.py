@@ -14,10 +14,11 @@ import redis
 from minirag_sdk.v1 import chat_service_pb2 as chat_pb
 from minirag_sdk.v1 import document_service_pb2 as document_pb
 
+from minirag.adapters.redis_rates import LEASE_SECONDS
 from minirag.domain.ids import IdKind
 from minirag.repositories.vectors.edge import EdgeVectorStore
 from tests.mock_provider import MockProvider
-from tests.support.client import Client, create_tenant
+from tests.support.client import Client, create_tenant, set_limits
 from tests.support.node import NodeProcess, model_settings
 from tests.support.rows import fetch_value, raw
 from tests.support.servers import open_directory
@@ -27,6 +28,7 @@ CHUNKS = 500
 BATCH = 32
 EMBEDDING = "mock-embed.first-250"
 RECOVERY_SECONDS = 60.0
+STREAMS = 2
 
 
 @dataclass
@@ -62,6 +64,9 @@ async def wreck(mock_provider: MockProvider) -> AsyncIterator[Wreck]:
 
 async def _cause_wreck(node: NodeProcess, mock_provider: MockProvider) -> Wreck:
     client = await create_tenant(node.address, node.platform_key)
+    await set_limits(
+        client, node.platform_key, concurrent_streams=STREAMS, tokens_per_day=10_000_000
+    )
     collection = await client.create_collection()
     small = await client.create(collection, make_text(3))
     await client.wait_ready(small.id)
@@ -101,6 +106,24 @@ async def _cause_wreck(node: NodeProcess, mock_provider: MockProvider) -> Wreck:
         said,
         time.monotonic(),
     )
+
+
+async def test_streams_of_a_killed_server_are_given_back_within_seconds(wreck: Wreck) -> None:
+    """The answer's stream was open when it was killed: until its lease ends there is one place less."""
+
+    async def open_all() -> bool:
+        request = document_pb.WatchDocumentsRequest()
+        watches = [wreck.client.documents.WatchDocuments(request) for _ in range(STREAMS)]
+        firsts = await asyncio.gather(
+            *(anext(aiter(watch)) for watch in watches), return_exceptions=True
+        )
+        for watch in watches:
+            watch.cancel()
+        return not any(isinstance(first, BaseException) for first in firsts)
+
+    while not await open_all():
+        assert time.monotonic() - wreck.restarted_at < LEASE_SECONDS + 5
+        await asyncio.sleep(0.1)
 
 
 async def test_document_of_a_killed_node_is_finished_without_a_human(
@@ -143,6 +166,13 @@ async def test_answer_of_a_killed_server_ends_interrupted_with_what_was_saved(
     assert message.content
     assert message.content.startswith(wreck.said_before)
     assert "ask again" in message.error
+    held = await fetch_value(
+        wreck.node.database_url,
+        wreck.client.tenant_id,
+        "SELECT count(*) FROM budget_reservations WHERE id = $1",
+        raw(IdKind.GENERATION, message.generation_id),
+    )
+    assert held == 0
     again = await wreck.client.ask("And now?", conversation_id=wreck.conversation_id)
     assert again.message.state == chat_pb.GENERATION_STATE_COMPLETED
 

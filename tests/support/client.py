@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import grpc.aio
+from google.protobuf.field_mask_pb2 import FieldMask
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from minirag_sdk.v1 import chat_service_pb2 as chat_pb
 from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
@@ -210,6 +211,10 @@ class Client:
             answer.events.append(event)
         return answer
 
+    async def list_conversations(self) -> list[chat_pb.Conversation]:
+        request = chat_pb.ListConversationsRequest(page_size=1000)
+        return list((await self.chats.ListConversations(request)).conversations)
+
     async def list_messages(self, conversation_id: str) -> list[chat_pb.Message]:
         request = chat_pb.ListMessagesRequest(conversation_id=conversation_id, page_size=1000)
         return list((await self.chats.ListMessages(request)).messages)
@@ -221,6 +226,19 @@ async def create_tenant(address: str, platform_key: str) -> Client:
         request = tenant_pb.CreateTenantRequest(slug=f"t-{uuid4().hex[:12]}")
         made = await platform.tenants.CreateTenant(request)
     return Client(address, made.secret, made.tenant.id)
+
+
+async def set_limits(client: Client, platform_key: str, **limits: float | None) -> None:
+    """Set limits of the client's tenant. A server that trusts its key already holds to them 5 s later."""
+    async with Client(client.address, platform_key) as platform:
+        given = {name: value for name, value in limits.items() if value is not None}
+        await platform.tenants.UpdateLimits(
+            tenant_pb.UpdateLimitsRequest(
+                tenant_id=client.tenant_id,
+                limits=tenant_pb.Limits(**given),
+                update_mask=FieldMask(paths=sorted(limits)),
+            )
+        )
 
 
 async def upload_parts(
