@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,7 +13,13 @@ from minirag.domain.access import TenantContext
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
 from minirag.domain.webhooks import DeliveryState, Webhook, WebhookDelivery, WebhookEventType
-from minirag.errors import FailedPrecondition, InvalidRequest, LimitExceeded, NotFound
+from minirag.errors import (
+    FailedPrecondition,
+    InvalidRequest,
+    LimitExceeded,
+    NotFound,
+    PermissionDenied,
+)
 from minirag.services.auditing import record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
@@ -34,7 +41,11 @@ DISABLED = "the webhook was disabled: replay it when it is enabled again"
 
 
 class WebhookService:
-    """A tenant's webhooks. `wake` is called after a commit that added a job."""
+    """A tenant's webhooks. `wake` is called after a commit that added a job.
+
+    They tell of everything in the tenant: every method raises `PermissionDenied` for a key that is
+    restricted to some collections.
+    """
 
     def __init__(
         self,
@@ -66,12 +77,12 @@ class WebhookService:
         secret = make_secret()
         webhook_id = new_id()
         sealed = self._keyring.seal(secret, bound_to=secret_bond(context.tenant_id, webhook_id))
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             if first := await self._recall_created(uow, request):
                 return first
         # Outside a transaction: a name may take seconds to be looked up.
         await self._check("url", url)
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             if first := await self._recall_created(uow, request):
                 return first
             if await uow.webhooks.lock_and_count() >= MOST_WEBHOOKS:
@@ -100,14 +111,14 @@ class WebhookService:
             return webhook, text
 
     async def get(self, context: TenantContext, webhook_id: UUID) -> Webhook:
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             return await get_webhook(uow, webhook_id)
 
     async def list_page(
         self, context: TenantContext, *, after: UUID | None, limit: int
     ) -> Page[Webhook, UUID]:
         """Oldest first."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             found = await uow.webhooks.list_page(after=after, limit=limit + 1)
         return Page.cut(found, limit, lambda webhook: webhook.id)
 
@@ -126,12 +137,12 @@ class WebhookService:
         """Change what isn't None. Disabling gives up what is on its way; a new URL holds from the next
         attempt on, for deliveries that wait as well."""
         if url is not None:
-            async with self._uow.tenant(context.tenant_id) as uow:
+            async with self._open(context) as uow:
                 # Before the URL: who may not see the webhook isn't told about URLs.
                 current = await get_webhook(uow, webhook_id)
             if url != current.url:
                 await self._check("webhook.url", url)
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             if await recall(uow.requests, request):
                 return await get_webhook(uow, webhook_id)
             changed = await uow.webhooks.update(
@@ -159,7 +170,7 @@ class WebhookService:
         request: RequestKey | None,
     ) -> None:
         """Remove it with its deliveries; their jobs end when they find that out."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             if await recall(uow.requests, request):
                 return
             if not await uow.webhooks.remove(webhook_id, if_revision=if_revision):
@@ -176,7 +187,7 @@ class WebhookService:
 
         Raises `LimitExceeded` for a tenant that tests too often.
         """
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             webhook = await get_webhook(uow, webhook_id)
             self._tests.take(context.tenant_id)
             if await uow.webhook_deliveries.lock_and_count_tests(TEST_WINDOW) >= TESTS:
@@ -194,7 +205,7 @@ class WebhookService:
             webhook.url, sign(secret, name, utc_now(), body), body, seconds=seconds
         )
         state = DeliveryState.DELIVERED if attempt.is_delivered else DeliveryState.DEAD
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             recorded = await uow.webhook_deliveries.record_attempt(
                 delivery.id, state, status=attempt.status, error=attempt.error
             )
@@ -212,7 +223,7 @@ class WebhookService:
         limit: int,
     ) -> Page[WebhookDelivery, UUID]:
         """Newest first."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             await get_webhook(uow, webhook_id)
             found = await uow.webhook_deliveries.list_page(
                 webhook_id, state=state, after=after, limit=limit + 1
@@ -226,7 +237,7 @@ class WebhookService:
 
         Raises `FailedPrecondition` for one that is on its way, or whose webhook is disabled.
         """
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._open(context) as uow:
             delivery = await uow.webhook_deliveries.get(delivery_id)
             if delivery is None:
                 raise _delivery_not_found(delivery_id)
@@ -248,6 +259,15 @@ class WebhookService:
             await remember(uow.requests, request, delivery_id=delivery_id)
         self._wake()
         return revived
+
+    def _open(self, context: TenantContext) -> AbstractAsyncContextManager[TenantUnitOfWork]:
+        if context.collection_ids is not None:
+            raise PermissionDenied(
+                "a key that is restricted to some collections can't use webhooks, which tell of all: use"
+                " one without collection_ids",
+                reason="KEY_RESTRICTED",
+            )
+        return self._uow.tenant(context.tenant_id)
 
     def open_secret(self, webhook: Webhook) -> bytes:
         """The secret that a webhook's deliveries are signed with."""

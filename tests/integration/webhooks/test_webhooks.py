@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from ipaddress import ip_address
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from minirag.errors import (
     InvalidRequest,
     LimitExceeded,
     NotFound,
+    PermissionDenied,
 )
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from minirag.services import webhooks
@@ -165,6 +167,22 @@ async def test_another_tenants_webhooks_and_deliveries_are_not_there(
         with pytest.raises(NotFound):
             await call
     assert (await desk.service.list_page(other, after=None, limit=9)).items == ()
+
+
+async def test_key_restricted_to_some_collections_has_no_webhooks(desk: HookDesk) -> None:
+    webhook, _ = await desk.create()
+    restricted = replace(desk.context, collection_ids=frozenset({new_id()}))
+
+    for call in (
+        desk.service.list_page(restricted, after=None, limit=9),
+        desk.service.get(restricted, webhook.id),
+        desk.service.test(restricted, webhook.id, timeout=None),
+        desk.service.list_deliveries(restricted, webhook.id, state=None, after=None, limit=9),
+        desk.service.delete(restricted, webhook.id, if_revision=None, request=None),
+    ):
+        with pytest.raises(PermissionDenied) as refused:
+            await call
+        assert refused.value.reason == "KEY_RESTRICTED"
 
 
 async def test_who_may_not_see_a_webhook_learns_nothing_about_urls(desk: HookDesk) -> None:
