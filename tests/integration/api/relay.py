@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, suppress
 class Relay:
     """Passes bytes on between clients and the server's port, until it is cut."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, source: str) -> None:
         self._server_port = port
+        self._source = source
         self._writers: list[asyncio.StreamWriter] = []
         self._pumps: list[asyncio.Task[None]] = []
         self.port = 0
@@ -24,7 +25,9 @@ class Relay:
     async def connect(
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
     ) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self._server_port, local_addr=(self._source, 0)
+        )
         self._writers += [client_writer, writer]
         self._pumps += [
             asyncio.create_task(_pump(client_reader, writer)),
@@ -40,8 +43,9 @@ class Relay:
 
 
 @asynccontextmanager
-async def open_relay(port: int) -> AsyncIterator[Relay]:
-    relay = Relay(port)
+async def open_relay(port: int, source: str = "127.0.0.1") -> AsyncIterator[Relay]:
+    """A relay to the server's port; `source` is the address that the server sees."""
+    relay = Relay(port, source)
     server = await asyncio.start_server(relay.connect, "127.0.0.1", 0)
     relay.port = server.sockets[0].getsockname()[1]
     try:
