@@ -93,11 +93,17 @@ class Planner:
         for caller in callers:
             refusal = caller.refused(rpc)
             if caller.is_restricted:
+                if refusal is not None:
+                    continue
                 cells += self._of_restricted(rpc, entry, caller)
                 continue
-            whole = Variant("own", {}, entry.own)
-            cells.append(_cell(rpc, entry, "", whole, caller, refusal))
-            for path in rpc.id_fields:
+            paths = rpc.id_fields
+            if refusal is None or complete or not paths:
+                whole = Variant("own", {}, entry.own)
+                cells.append(_cell(rpc, entry, "", whole, caller, refusal))
+            else:
+                del paths[1:]  # who isn't let in is told so before the request is read
+            for path in paths:
                 as_platform = caller.is_platform and rpc.rule.caller is not Takes.TENANT
                 for variant in await self._variants(rpc, entry, path, as_platform=as_platform):
                     if complete or (is_first and refusal is None) or variant.name == "foreign":
@@ -280,6 +286,9 @@ async def fill(cell: Cell, entry: Entry, ours: Estate, request_ids: list[str]) -
             await entry.before(ours)
         for path, kind in entry.uses.items():
             values[path] = await ours.fresh(kind)
+        for path, wanted in entry.fields.items():
+            if isinstance(wanted, Secret):
+                values.setdefault(path, FRESH)
     for path, value in values.items():
         if value == FRESH:
             secret = entry.fields[path]
@@ -309,8 +318,9 @@ def _cell(
     refusal: tuple[StatusCode, str] | None,
 ) -> Cell:
     if refusal is None:
-        if variant.code is OK and _falls_short(entry, caller):
-            return Cell(rpc, path, variant.name, caller, variant.values, DENIED)
+        if _falls_short(entry, caller):
+            code = DENIED if variant.code is OK else None
+            return Cell(rpc, path, variant.name, caller, variant.values, code)
         return Cell(
             rpc, path, variant.name, caller, variant.values, variant.code, group=variant.group
         )

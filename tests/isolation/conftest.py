@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import structlog
 from qdrant_client import AsyncQdrantClient
 
 from minirag import bootstrap
+from minirag.adapters.passwords import Argon2Passwords, HashCost
 from minirag.bootstrap import Container, build_container
 from minirag.config import Settings, load_settings
 from minirag.embedded.redis import RedisServer
@@ -29,6 +31,7 @@ from tests.support.servers import REDIS_DATABASES, open_directory
 from worker.runtime import WorkerRuntime
 
 COMPLETE = os.environ.get("ISOLATION") == "complete"
+CHEAP = HashCost(memory_kib=64, passes=1)
 PLATFORM_KEY = "mrp_isolation_of_tenants_as_shown_by_tests"
 
 
@@ -104,6 +107,8 @@ async def served(
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(bootstrap, "_open_vectors", open_both)
+            # Users are made by the hundred, and nobody attacks their passwords.
+            patch.setattr(bootstrap, "Argon2Passwords", partial(Argon2Passwords, CHEAP))
             container = await build_container(settings)
         runtime = WorkerRuntime(container)
         container.bell.connect(runtime.wake)

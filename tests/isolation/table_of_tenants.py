@@ -81,9 +81,9 @@ ENTRIES = {
         lambda e: pb.ListAuditEventsRequest(page_size=1),
         {
             "tenant_id": Whose(),
-            # Filters: what isn't there has no events.
-            "actor_id": Names("api_key", absent=StatusCode.OK),
-            "resource_id": Names("document", absent=StatusCode.OK),
+            # Filters: what isn't there has no events, and what was done to a deleted one is kept.
+            "actor_id": Names("api_key", absent=StatusCode.OK, malformed=StatusCode.NOT_FOUND),
+            "resource_id": Names("document", absent=StatusCode.OK, after_deletion=StatusCode.OK),
             "page_token": PageToken(),
         },
     ),

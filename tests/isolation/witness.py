@@ -55,7 +55,8 @@ def read_points(vectors: Any, tenant_id: UUID) -> list[str]:
         request = edge.ScrollRequest(limit=10_000, filter=mine, with_payload=True, with_vector=True)
         records, _ = shard._shard.scroll(request)
         found += [
-            f"{name} {each.id} {sorted(each.payload.items())} {each.vector}" for each in records
+            f"{name} {each.id} {sorted(each.payload.items())} {sorted(each.vector.items(), key=str)}"
+            for each in records
         ]
     return sorted(found)
 
