@@ -32,6 +32,7 @@ from minirag.services.budgets import Budgets
 from minirag.services.citing import CitationTracker
 from minirag.services.generations import GenerationLedger, Timing
 from minirag.services.idempotency import recall, remember
+from minirag.services.metering import estimate_tokens
 from minirag.services.model_policy import ModelPolicy
 from minirag.services.ports.models import (
     AnswerFinished,
@@ -240,8 +241,10 @@ class AnsweringService:
         if answer.model_request is None:
             return message
         if answer.prompt_tokens is None:
-            estimate = self._models.estimate_usage(answer.model_request, "")
-            answer.prompt_tokens = estimate.input_tokens
+            # By length: a tokenizer takes long enough over a long prompt to hold up everybody's stream.
+            answer.prompt_tokens = sum(
+                estimate_tokens(message.content) for message in answer.model_request.messages
+            )
         return replace(message, usage=Usage(answer.prompt_tokens, is_estimated=True))
 
     async def _cut_short(

@@ -144,8 +144,8 @@ async def test_assistant_decides_model_voice_length_and_where_to_look(
 
 async def test_conversation_of_another_tenant_is_not_found_and_nothing_is_kept(desk: Desk) -> None:
     events = await desk.read()
-    other = Desk(desk.world)
     desk.world.context = await desk.world.add_tenant()
+    other = Desk(desk.world)
 
     with pytest.raises(NotFound):
         await other.read(conversation_id=started(events).conversation_id)
