@@ -12,14 +12,13 @@ import asyncio
 import re
 import socket
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-
-import httpcore
 
 from minirag.adapters.addresses import Address, Network, is_public, is_within
 from minirag.services.ports.outbound import TargetFailed, TargetRefused
@@ -38,6 +37,7 @@ MOST_ADDRESSES = 3
 """How many of a name's addresses are tried."""
 BODY_BYTES = 4096
 BODY_SECONDS = 1.0
+EXCHANGE = "minirag.adapters.checked_http"
 LOOKUPS = 64
 """Names looked up at the same time, in threads of their own: a name whose server is silent must not
 keep Postgres and Redis from being found."""
@@ -137,10 +137,13 @@ async def look_up(host: str) -> list[Address]:
     return list(dict.fromkeys(ip_address(str(sockaddr[0])) for *_, sockaddr in found))
 
 
-def trust_also(file: Path) -> ssl.SSLContext:
+def trust_also(file: Path | None = None) -> ssl.SSLContext:
     """A context that trusts the public authorities and those of a PEM file. Raises `OSError`."""
-    context = httpcore.default_ssl_context()
-    context.load_verify_locations(file)
+    from httpcore import default_ssl_context  # noqa: PLC0415  # as in `post`
+
+    context = default_ssl_context()
+    if file is not None:
+        context.load_verify_locations(file)
     return context
 
 
@@ -184,16 +187,22 @@ class GuardedClient:
         `TargetFailed`.
         """
         target = parse_target(url)
+        # What takes 0.1 and 0.2 s, and a server that sends nothing doesn't need: the first time only,
+        # and not on the event loop.
+        if EXCHANGE not in sys.modules:
+            await asyncio.to_thread(import_module, EXCHANGE)
+        if target.scheme == "https" and self._ssl_context is None:
+            self._ssl_context = await asyncio.to_thread(trust_also)
+        from minirag.adapters.checked_http import exchange  # noqa: PLC0415  # as above
+
         try:
             async with asyncio.timeout(seconds):
                 addresses = await self._find(target)
-                return await self._exchange(target, addresses, headers, body, seconds)
-        except (OSError, httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-            # `TimeoutError` is an `OSError`: the time may have ended at any point.
-            reason = NO_ANSWER if isinstance(error, TimeoutError) else NOT_CONNECTED
-            raise TargetFailed(reason) from None
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
+                return await exchange(target, addresses, headers, body, seconds, self._ssl_context)
+        except TimeoutError:
             raise TargetFailed(NO_ANSWER) from None
+        except OSError:
+            raise TargetFailed(NOT_CONNECTED) from None
 
     async def _find(self, target: Target) -> Sequence[Address]:
         """The addresses of the target, each of them checked: one bad one spoils them all."""
@@ -220,83 +229,3 @@ class GuardedClient:
         except (OSError, UnicodeError, ValueError):
             # In the words of a name that leads inside: which names there are inside is nobody's business.
             raise TargetRefused(REFUSED) from None
-
-    async def _exchange(
-        self,
-        target: Target,
-        addresses: Sequence[Address],
-        headers: Mapping[str, str],
-        body: bytes,
-        seconds: float,
-    ) -> Answer:
-        origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
-        url = httpcore.URL(
-            scheme=origin.scheme, host=origin.host, port=target.port, target=target.path.encode()
-        )
-        if target.scheme == "https" and self._ssl_context is None:
-            # 0.2 s of work, which a server that sends nothing doesn't need.
-            self._ssl_context = await asyncio.to_thread(httpcore.default_ssl_context)
-        sent = [("Host", target.authority), *headers.items(), ("Connection", "close")]
-        async with (
-            httpcore.AsyncHTTPConnection(
-                origin,
-                ssl_context=self._ssl_context,
-                network_backend=_CheckedAddresses(addresses),
-            ) as connection,
-            connection.stream(
-                "POST",
-                url,
-                headers=sent,
-                content=body,
-                extensions={"timeout": dict.fromkeys(("connect", "read", "write"), seconds)},
-            ) as response,
-        ):
-            # The status is what counts; a body that never ends must not change it.
-            with suppress(Exception):
-                async with asyncio.timeout(BODY_SECONDS):
-                    await _drain(response)
-            return Answer(
-                response.status,
-                {
-                    name.decode("latin-1").lower(): value.decode("latin-1")
-                    for name, value in response.headers
-                },
-            )
-
-
-async def _drain(response: httpcore.Response) -> None:
-    """Read a short body to its end, so that the target sees its answer taken."""
-    size = 0
-    async for part in response.aiter_stream():
-        size += len(part)
-        if size > BODY_BYTES:
-            return
-
-
-class _CheckedAddresses(httpcore.AsyncNetworkBackend):
-    """Connects to the addresses it was made with, whatever host it is asked for."""
-
-    def __init__(self, addresses: Sequence[Address]) -> None:
-        self._addresses = addresses[:MOST_ADDRESSES]
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        failure: Exception = httpcore.ConnectError("no address")
-        for address in self._addresses:
-            try:
-                return await self._network.connect_tcp(
-                    str(address), port, CONNECT_SECONDS, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
-
-    async def sleep(self, seconds: float) -> None:
-        await self._network.sleep(seconds)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from minirag.adapters import outbound
+from minirag.adapters import checked_http, outbound
 from minirag.adapters.addresses import Address, parse_networks
 from minirag.adapters.outbound import NO_ANSWER, NOT_CONNECTED, REFUSED, GuardedClient
 from minirag.services.ports.outbound import TargetFailed, TargetRefused
@@ -237,7 +237,7 @@ async def test_answer_that_is_not_http_tells_nothing_of_what_it_said(
 async def test_body_without_an_end_is_left_alone(
     target: HookTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbound, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(checked_http, "BODY_SECONDS", 0.3)
     target.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n"
     target.drip = b"x"
 
