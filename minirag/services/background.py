@@ -40,11 +40,13 @@ class BackgroundTasks:
         return task
 
     async def close(self, timeout: float = 10.0) -> None:
-        """Wait for what is running; cancel what takes longer than `timeout` seconds."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=timeout)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
+        """Wait for what is running, and for what that starts; cancel what takes longer than `timeout`
+        seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=max(deadline - loop.time(), 0.0))
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)

@@ -160,6 +160,24 @@ async def test_outage_that_lasts_costs_no_vector(monkeypatch: pytest.MonkeyPatch
     assert bench.storage.usage.records == []
 
 
+async def test_closing_waits_for_what_is_started_meanwhile() -> None:
+    background_tasks = BackgroundTasks()
+    ended: list[str] = []
+
+    async def second() -> None:
+        await asyncio.sleep(0)
+        ended.append("second")
+
+    async def first() -> None:
+        await asyncio.sleep(0)
+        background_tasks.start(second())
+
+    background_tasks.start(first())
+    await background_tasks.close()
+
+    assert ended == ["second"]
+
+
 async def test_closing_waits_for_what_runs_and_cancels_what_takes_too_long() -> None:
     background_tasks = BackgroundTasks()
     ended: list[str] = []
