@@ -145,7 +145,7 @@ async def test_tenant_deleted_while_the_last_batch_is_written_leaves_nothing(
         batches += 1
         if batches == BATCHES:
             async with world.uow.platform() as unit:
-                await unit.tenants.update(world.tenant_id, state=TenantState.DELETING)
+                await unit.tenants.update(world.tenant_id, state=TenantState.ERASING)
             for space in await world.spaces.list_all(world.tenant_id):
                 await world.vectors.inner.delete(world.tenant_id, space, VectorFilter())
 
