@@ -27,6 +27,7 @@ ALGORITHM = "HS256"
 REQUIRED = ("tid", "uid", "sid", "iat", "exp", "iss")
 LEEWAY_SECONDS = 5
 """How far the clocks of two servers may be apart."""
+MARK_DIGITS = 16
 LONGEST = 1024
 """Characters; what is longer is no token of ours, and isn't worth decoding."""
 
@@ -79,11 +80,11 @@ class HmacTokenSigner:
                 "the access token isn't one of this server's: sign in again"
             ) from None
 
+    def mark(self, text: str) -> list[str]:
+        return [made[:MARK_DIGITS] for made in _hmacs(self._mark_keys, text.encode())]
+
     def follow(self, session_id: UUID, secret: str) -> list[str]:
-        said = session_id.bytes + secret.encode("utf-8", "surrogatepass")
-        return [
-            hmac.new(key, said, hashlib.sha256).hexdigest() for key in self._refresh_keys.values()
-        ]
+        return _hmacs(self._refresh_keys, session_id.bytes + secret.encode())
 
     def _decode(self, text: str) -> Mapping[str, Any]:
         if not text.startswith(ACCESS_TOKEN_PREFIX) or len(text) > LONGEST:
@@ -109,3 +110,11 @@ class HmacTokenSigner:
     @cached_property
     def _refresh_keys(self) -> dict[str, bytes]:
         return self._keyring.derive("refresh token")
+
+    @cached_property
+    def _mark_keys(self) -> dict[str, bytes]:
+        return self._keyring.derive("refresh token mark")
+
+
+def _hmacs(keys: Mapping[str, bytes], said: bytes) -> list[str]:
+    return [hmac.new(key, said, hashlib.sha256).hexdigest() for key in keys.values()]

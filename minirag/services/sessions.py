@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -37,6 +38,9 @@ log = structlog.get_logger()
 
 REFRESH_PREFIX = "mrf"
 SECRET_BYTES = 32
+_REFRESH_TOKEN = re.compile(
+    rf"({REFRESH_PREFIX}_([0-9a-f]{{32}})_([0-9a-f]{{32}})_([0-9a-f]{{{SECRET_BYTES * 2}}}))([0-9a-f]{{16}})"
+)
 RETRY_WINDOW = timedelta(seconds=30)
 """How long a client that lost the answer may send the same refresh token again."""
 NO_TENANT = UUID(int=0)
@@ -56,6 +60,17 @@ class SessionTokens:
 class SessionLifetimes:
     access_token: timedelta
     session: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _RefreshToken:
+    """The parts of a refresh token's text; `mark` shows that this server made `body`."""
+
+    tenant_id: UUID
+    session_id: UUID
+    secret: str
+    body: str
+    mark: str
 
 
 class SessionService:
@@ -152,9 +167,10 @@ class SessionService:
         """
         self._signer.require_keys()
         parsed = _parse_refresh_token(token)
-        if parsed is None:
+        # Nobody but this server can make one up, so that only a token that was given once ends a session.
+        if parsed is None or not self._is_marked(parsed):
             raise _refresh_refused()
-        tenant_id, session_id, secret = parsed
+        tenant_id, session_id, secret = parsed.tenant_id, parsed.session_id, parsed.secret
         successors = self._signer.follow(session_id, secret)
         now = utc_now()
         async with self._uow.tenant(tenant_id) as uow:
@@ -185,7 +201,7 @@ class SessionService:
 
     async def sign_out(self, context: TenantContext) -> None:
         """End the caller's session."""
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             user_id, session_id = _ids(context)
             await uow.sessions.revoke(session_id, utc_now())
             await record_change(
@@ -224,7 +240,7 @@ class SessionService:
     async def describe(self, context: TenantContext) -> SignedInUser:
         """Who the caller is."""
         user_id, session_id = _ids(context)
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             found = await uow.sessions.load(session_id)
         if found is None:
             raise NotFound("user", encode_id(IdKind.USER, user_id))
@@ -257,9 +273,17 @@ class SessionService:
         return SessionTokens(
             access_token=self._signer.sign(claims),
             access_expire_time=expires,
-            refresh_token=f"{REFRESH_PREFIX}_{session.tenant_id.hex}_{session.id.hex}_{secret}",
+            refresh_token=self._format_refresh_token(session, secret),
             refresh_expire_time=session.expire_time,
         )
+
+    def _format_refresh_token(self, session: Session, secret: str) -> str:
+        body = f"{REFRESH_PREFIX}_{session.tenant_id.hex}_{session.id.hex}_{secret}"
+        return body + self._signer.mark(body)[0]
+
+    def _is_marked(self, parsed: _RefreshToken) -> bool:
+        marks = self._signer.mark(parsed.body)
+        return any(hmac.compare_digest(mark, parsed.mark) for mark in marks)
 
 
 def _failed_sign_in(tenant_id: UUID, user: User | None) -> AuditEvent:
@@ -285,16 +309,11 @@ def _repeated(session: Session, successors: list[str], now: datetime) -> str | N
     return None
 
 
-def _parse_refresh_token(text: str) -> tuple[UUID, UUID, str] | None:
-    parts = text.split("_") if text.isascii() else []
-    if len(parts) != 4 or parts[0] != REFRESH_PREFIX or len(parts[3]) != SECRET_BYTES * 2:
+def _parse_refresh_token(text: str) -> _RefreshToken | None:
+    found = _REFRESH_TOKEN.fullmatch(text)
+    if found is None:
         return None
-    if len(parts[1]) != 32 or len(parts[2]) != 32:
-        return None
-    try:
-        return UUID(hex=parts[1]), UUID(hex=parts[2]), parts[3]
-    except ValueError:
-        return None
+    return _RefreshToken(UUID(found[2]), UUID(found[3]), found[4], found[1], found[5])
 
 
 def _digest(secret: str) -> bytes:

@@ -143,5 +143,8 @@ class TokenSigner(Protocol):
     def read(self, text: str) -> AccessClaims:
         """Raises `Unauthenticated` unless this server's keys signed it and it hasn't expired."""
 
+    def mark(self, text: str) -> list[str]:
+        """16 hex digits that only this server can make of `text`: one for each key, the newest first."""
+
     def follow(self, session_id: UUID, secret: str) -> list[str]:
         """The refresh secrets that may come after `secret`: one for each key, that of the newest first."""

@@ -129,7 +129,8 @@ async def test_tokens_of_a_former_key_hold_while_it_is_in_the_ring(
     first = await entrance.sessions.refresh(tokens.refresh_token)
     again = await rotated.sessions.refresh(tokens.refresh_token)
     newer = await rotated.sessions.refresh(first.refresh_token)
-    assert again.refresh_token == first.refresh_token
+    assert again.refresh_token[:-16] == first.refresh_token[:-16]  # but for the newer key's mark
+    assert await is_refused(without, first.refresh_token)
     assert await is_in(without, newer)
     for one in (rotated, without):
         await one.close()
@@ -142,13 +143,27 @@ async def test_tokens_of_a_former_key_hold_while_it_is_in_the_ring(
         "mrf_",
         "mrf_x_y_z",
         f"mrf_{'0' * 32}_{'0' * 32}_{'0' * 64}",
-        f"mrf_{'g' * 32}_{'0' * 32}_{'0' * 64}",
-        f"mrt_{'0' * 32}_{'0' * 32}_{'0' * 64}",
-        f"mrf_{'0' * 32}_{'0' * 32}_{'é' * 64}",
+        f"mrf_{'0' * 32}_{'0' * 32}_{'0' * 80}",
+        f"mrf_{'g' * 32}_{'0' * 32}_{'0' * 80}",
+        f"mrt_{'0' * 32}_{'0' * 32}_{'0' * 80}",
+        f"mrf_{'0' * 32}_{'0' * 32}_{'é' * 80}",
     ],
 )
 async def test_what_is_no_refresh_token_is_refused(entrance: Entrance, text: str) -> None:
     assert await is_refused(entrance, text)
+
+
+async def test_made_up_token_of_a_known_session_ends_nothing(
+    entrance: Entrance, tokens: SessionTokens
+) -> None:
+    text = tokens.refresh_token
+    head, secret = text[:70], text[70:]
+
+    for made_up in ("0" * 80, secret[::-1], secret[:-16] + "0" * 16, "0" * 64 + secret[-16:]):
+        assert await is_refused(entrance, head + made_up)
+
+    assert await is_in(entrance, tokens)
+    await entrance.sessions.refresh(text)
 
 
 async def test_a_session_is_found_in_its_own_tenant_only(
