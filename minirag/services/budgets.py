@@ -132,7 +132,7 @@ class Budgets:
             return False
         await self.prepare(context, model)
         estimate = Estimate(model, sum(map(count_tokens, texts)))
-        async with self._uow.tenant(context.tenant_id) as uow:
+        async with self._uow.tenant(context) as uow:
             return await self.reserve(uow, context, reservation_id, [estimate], timeout=timeout)
 
     async def release(self, tenant_id: UUID, reservation_id: UUID) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -112,7 +113,8 @@ class SessionService:
             raise _sign_in_failed()
         new_hash = None
         if self._passwords.is_outdated(user.password_hash):
-            new_hash = await self._passwords.hash(password)
+            with suppress(LimitExceeded):  # then at the next sign-in
+                new_hash = await self._passwords.hash(password)
         return await self._begin_session(user, attempt, new_hash)
 
     async def _begin_session(

@@ -61,7 +61,7 @@ class EmbeddingSpaces:
                 )
                 self._meter.keep(record)
                 wanted = EmbeddingSpace(_space_name(model), model, len(probe.vectors[0]))
-            async with self._uow.tenant(context.tenant_id) as uow:
+            async with self._uow.tenant(context) as uow:
                 space = await uow.spaces.add(wanted)
             self._known[model] = space
         await self._vectors.ensure_space(space)

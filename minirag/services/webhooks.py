@@ -267,7 +267,7 @@ class WebhookService:
                 " one without collection_ids",
                 reason="KEY_RESTRICTED",
             )
-        return self._uow.tenant(context.tenant_id)
+        return self._uow.tenant(context)
 
     def open_secret(self, webhook: Webhook) -> bytes:
         """The secret that a webhook's deliveries are signed with."""
