@@ -109,3 +109,21 @@ def test_the_bell_rings_for_nobody_until_it_is_connected() -> None:
     bell()
 
     assert heard == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("outbound_allowed_networks", "10.0.0.0/8,everywhere"),
+        ("outbound_allowed_networks", "10.0.0.1/8"),
+        ("outbound_ca_file", "/nowhere/authorities.pem"),
+        ("outbound_ca_file", __file__),  # no certificate in it
+    ],
+)
+async def test_where_webhooks_may_lead_is_told_when_it_cannot_be_read(
+    database: Database, tmp_path: Path, name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^MINIRAG_{name.upper()}: ") as caught:
+        await build_container(settings_for(database, tmp_path, **{name: value}))
+
+    assert "\n" not in str(caught.value)

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from minirag.domain.ids import IdKind, encode_id
+from minirag.domain.tenants import TenantState
 from minirag.domain.webhooks import DeliveryState
 from minirag.errors import FailedPrecondition
 from minirag.services import webhook_delivery
@@ -399,3 +400,35 @@ async def test_old_deliveries_are_forgotten(desk: HookDesk) -> None:
 
     assert forgotten == len(older)
     assert [each.id for each in await desk.deliveries(webhook)] == [newest.id]
+
+
+async def test_tenant_that_is_being_deleted_is_sent_nothing(desk: HookDesk) -> None:
+    webhook, _ = await desk.create()
+    await desk.announce()
+    async with desk.uow.platform() as platform:
+        await platform.tenants.update(desk.tenant_id, state=TenantState.DELETING)
+
+    await desk.work()
+
+    assert desk.target.received == []
+    assert (await desk.delivery(webhook)).state is DeliveryState.DEAD
+    assert await desk.jobs() == []
+
+
+async def test_delivery_that_came_through_after_it_was_given_up_counts(desk: HookDesk) -> None:
+    webhook, _ = await desk.create()
+    await desk.announce()
+    delivery = await desk.delivery(webhook)
+    await desk.update(webhook.id, is_enabled=False)
+
+    async with desk.uow.tenant(desk.tenant_id) as uow:
+        failed = await uow.webhook_deliveries.record_attempt(
+            delivery.id, DeliveryState.PENDING, status=500, error="answered 500"
+        )
+        came = await uow.webhook_deliveries.record_attempt(
+            delivery.id, DeliveryState.DELIVERED, status=200, error=""
+        )
+
+    assert failed is not None
+    assert came is not None
+    assert (failed.state, came.state) == (DeliveryState.DEAD, DeliveryState.DELIVERED)
