@@ -8,8 +8,6 @@ import hashlib
 import hmac
 import json
 import time
-from itertools import pairwise
-from uuid import uuid4
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
@@ -18,16 +16,11 @@ from minirag.domain.ids import IdKind, encode_id
 from minirag.domain.tenants import TenantState
 from minirag.domain.webhooks import DeliveryState
 from minirag.errors import FailedPrecondition
-from minirag.services import webhook_delivery
-from minirag.services.jobs import TryLater
 from minirag.services.ports.audit import AuditFilter
 from minirag.services.webhook_delivery import (
-    LONGEST_RETRY_AFTER,
     MOST_ATTEMPTS,
     WAITS,
     WEBHOOK_SLOTS,
-    DeliveryQueue,
-    wait_after,
 )
 from minirag.services.webhook_events import announce, quota_reached
 from tests.integration.webhooks.conftest import READY, HookDesk
@@ -189,20 +182,6 @@ async def test_delivery_is_given_up_after_a_day_and_can_be_replayed(desk: HookDe
     assert await desk.deliveries(webhook, state=DeliveryState.DEAD) == []
 
 
-def test_waits_come_to_about_a_day() -> None:
-    assert 22 * 3600 < sum(WAITS) < 30 * 3600
-    assert list(WAITS) == sorted(WAITS)
-    waited = [wait_after(attempt, None) for attempt in range(1, MOST_ATTEMPTS)]
-    assert all(wait <= waited[n] <= wait * 1.2 for n, wait in enumerate(WAITS))
-    assert len({wait_after(1, None) for _ in range(20)}) > 1
-
-
-def test_target_that_names_a_time_is_not_asked_earlier_nor_much_later() -> None:
-    assert wait_after(1, 300) >= 300
-    assert wait_after(9, 300) >= WAITS[8]
-    assert wait_after(1, 10**9) <= LONGEST_RETRY_AFTER * 1.2
-
-
 async def test_retry_after_is_honoured_as_number_and_as_date(desk: HookDesk) -> None:
     await desk.create()
     date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 900))
@@ -331,42 +310,6 @@ async def test_hanging_target_holds_up_neither_the_worker_nor_others(desk: HookD
     waiting = [job for job in await desk.jobs() if job["state"] == "PENDING"]
     assert len(waiting) == 4
     assert {job["attempt"] for job in waiting} == {0}
-
-
-def test_those_that_are_turned_away_come_back_one_after_the_other() -> None:
-    now = 0.0
-    queue = DeliveryQueue(lambda: now)
-    tenant, slow, fast = uuid4(), uuid4(), uuid4()
-    with queue.enter(tenant, slow), queue.enter(tenant, slow):
-        now += 10
-    delays = []
-    with queue.enter(tenant, slow), queue.enter(tenant, slow):
-        for _ in range(20):
-            with pytest.raises(TryLater) as turned, queue.enter(tenant, slow):
-                pass
-            assert not turned.value.counts
-            delays.append(turned.value.delay)
-        with queue.enter(tenant, fast):
-            pass
-
-    steps = [later - sooner for sooner, later in pairwise(delays)]
-    assert min(steps) > 1
-    assert steps == pytest.approx([steps[0]] * len(steps))
-
-
-def test_tenant_and_process_have_their_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook_delivery, "TENANT_SLOTS", 1)
-    monkeypatch.setattr(webhook_delivery, "PROCESS_SLOTS", 2)
-    queue = DeliveryQueue()
-    noisy, quiet, third = uuid4(), uuid4(), uuid4()
-
-    with queue.enter(noisy, uuid4()):
-        with pytest.raises(TryLater), queue.enter(noisy, uuid4()):
-            pass
-        with queue.enter(quiet, uuid4()), pytest.raises(TryLater), queue.enter(third, uuid4()):
-            pass
-        with queue.enter(third, uuid4()):
-            pass
 
 
 async def test_server_that_keeps_failing_gives_a_delivery_up(
