@@ -74,6 +74,11 @@ bench: setup ## Measure against baselines in the same run; ROUNDS=5 SECONDS=2 AR
 	$(BIN)/python -m benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
+.PHONY: noisy
+noisy: setup ## Measure what a tenant at ten times its limit costs another; ROUNDS=10 SECONDS=5
+	$(BIN)/python -m benchmarks.noisy $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
 .PHONY: fuzz
 fuzz: setup ## Call a node of its own with requests that nobody would write; CALLS=100000 SEED=1
 	$(BIN)/python -m tests.fuzz $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -127,7 +127,8 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(10, ge=1, le=200, description="Connections per process.")
     redis_url: SecretStr | None = Field(
-        None, description="redis://, rediss:// or unix:// URL of the job queue."
+        None,
+        description="redis://, rediss:// or unix:// URL of the job queue and of shared limits.",
     )
     queue_name: str = Field("minirag", min_length=1, description="Name of the RQ queue.")
     qdrant_url: str | None = Field(None, description="http(s):// URL of a Qdrant server.")

@@ -17,6 +17,7 @@ from minirag.cli import (
     doctor,
     documents,
     keys,
+    limits,
     offboarding,
     processes,
     secrets,
@@ -64,6 +65,7 @@ app.command("sign-in")(signing_in.sign_in)
 app.command("sign-out")(signing_in.sign_out)
 app.command("change-password")(signing_in.change_password)
 app.add_typer(credentials.app, name="credential")
+app.add_typer(limits.app, name="limits")
 app.add_typer(collections.app, name="collection")
 app.command()(upload.upload)
 app.add_typer(documents.app, name="documents")

@@ -138,7 +138,7 @@ def check_answer(printed: list[dict]) -> None:
     assert "40 euros" in citation["quote"]
 
 
-@pytest.mark.parametrize("page", ["tenants", "users", "documents", "chat", "usage", "webhooks"])
+@pytest.mark.parametrize("page", ["tenants", "users", "documents", "chat", "limits", "usage", "webhooks"])
 def test_every_example_of_a_guide_works_after_the_tour(shell: Shell, page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
     examples = blocks(text, "bash")
