@@ -6,7 +6,7 @@ LiteLLM's `openai/<name>` routing and any check on model names. The first segmen
 Times are milliseconds. A token is a whitespace-separated word, in prompts and answers alike.
 
 Any endpoint:
-    status-CODE      answer with that HTTP status; 401 and 500 quote the key, as real ones have done
+    status-CODE      answer with that HTTP status; it quotes the key and the prompt, as real ones have done
     retry-SECONDS    with a Retry-After header (status-429.retry-7)
     flaky-N          429 for the first N calls of this model name, then as usual
     hang             never send the response's headers

@@ -63,7 +63,7 @@ async def _embeddings(request: web.Request) -> web.StreamResponse:
     model = str(body.get("model", ""))
     with record.open_call():
         try:
-            early, behaviour = await _begin(request, record, model)
+            early, behaviour = await _begin(request, record, model, body)
             if early is None and behaviour.first:
                 await asyncio.sleep(behaviour.first)
             return early or _embed(record, behaviour, body)
@@ -135,7 +135,7 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
 
 
 async def _begin(
-    request: web.Request, record: Record, model: str
+    request: web.Request, record: Record, model: str, body: dict[str, Any]
 ) -> tuple[web.Response | None, Behaviour]:
     """The behaviour, and the response already if it is an error."""
     try:
@@ -145,14 +145,15 @@ async def _begin(
     if behaviour.hang:
         await asyncio.sleep(_FOREVER)
     key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    said = str(body.get("messages") or body.get("input"))[-600:]
     if key.startswith(WRONG_KEYS):
-        return _error(401, f"Incorrect API key provided: {key}"), behaviour
+        return _error(401, f"Incorrect API key provided: {key}; you sent {said}"), behaviour
     retry = {"Retry-After": behaviour.retry} if behaviour.retry else None
     if record.calls_by_model[model] <= behaviour.flaky:
         return _error(429, "Rate limit reached, slow down", retry), behaviour
     if behaviour.status != 200:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        message = f"mock status {behaviour.status}; you sent the key {key}"
+        message = f"mock status {behaviour.status}; you sent the key {key} and {said}"
         return _error(behaviour.status, message, retry), behaviour
     if behaviour.badjson:
         return web.Response(body=b"<html>not json", content_type="application/json"), behaviour
@@ -214,7 +215,7 @@ class _ChatAnswer:
         self.sent = 0
 
     async def respond(self) -> web.StreamResponse:
-        early, behaviour = await _begin(self._request, self._record, self.model)
+        early, behaviour = await _begin(self._request, self._record, self.model, self._body)
         streams = bool(self._body.get("stream"))
         if early is not None:
             return early

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import math
+import re
 import time
 from collections.abc import Mapping
-from urllib.parse import quote
 
 import structlog
 
-from minirag.adapters.models.litellm_loading import loaded_litellm
 from minirag.errors import (
     ProviderError,
     ProviderRejected,
@@ -21,7 +20,7 @@ from minirag.errors import (
 
 log = structlog.get_logger(__name__)
 
-_LOGGED_CHARACTERS = 300
+_CODE = re.compile(r"[a-z][a-z_]{1,60}|[0-9]{3}")
 _UNREACHABLE = "The model provider can't be reached or broke off its answer; try again shortly"
 
 
@@ -33,15 +32,13 @@ class BrokenStreamError(Exception):
         self.status_code = status_code
 
 
-def translate_failure(
-    error: Exception, *, model: str, secret: str | None, own_key_of: str = ""
-) -> ProviderError:
+def translate_failure(error: Exception, *, model: str, own_key_of: str = "") -> ProviderError:
     """Turn what LiteLLM, its HTTP client or a stream raised into one of our errors.
 
-    `secret` is the key that was used; `own_key_of` names the provider if it was the tenant's own.
+    `own_key_of` names the provider if the key was the tenant's own.
 
-    The provider's own words go to the log, without the key, and never into the message: real
-    providers quote keys, prompts and host names in them.
+    The provider's own words go neither into the message nor into the log: real providers quote keys,
+    prompts and host names in them.
     """
     status = _status_of(error)
     log.warning(
@@ -49,7 +46,7 @@ def translate_failure(
         model=model,
         status=status,
         error=type(error).__name__,
-        detail=_redacted(error, secret),
+        code=_told(error),
     )
     retry_after = retry_after_seconds(_headers_of(error))
     kind = type(error).__name__
@@ -163,13 +160,15 @@ def _lacks_key(error: Exception) -> bool:
     return "Missing credentials" in str(error)
 
 
-def _redacted(error: Exception, secret: str | None) -> str:
-    text = str(error)
-    for form in {secret or "", quote(secret or "", safe="")}:
-        if form:
-            text = text.replace(form, "[key]")
-    if loaded_litellm() is None:  # then it isn't LiteLLM's error, and the import would take seconds
-        return type(error).__name__
-    from litellm._logging import redact_secrets  # noqa: PLC0415  # loaded, as seen above
+def _told(error: Exception) -> str:
+    """What can be logged of what the provider says: its short code, or its type of error.
 
-    return str(redact_secrets(text))[:_LOGGED_CHARACTERS]
+    Never its text: real providers quote prompts in it, and with them questions and documents.
+    """
+    original = getattr(error, "original_exception", None)
+    for candidate in (original, error):
+        for name in ("code", "type"):
+            value = str(getattr(candidate, name, None) or "")
+            if _CODE.fullmatch(value):
+                return value
+    return ""

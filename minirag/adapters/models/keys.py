@@ -23,12 +23,6 @@ class Route:
     provider: str
     is_tenants_key: bool
 
-    @property
-    def key(self) -> str | None:
-        """What error texts mustn't show."""
-        key: str | None = self.arguments["api_key"]
-        return key
-
 
 class KeyChooser:
     """Chooses the tenant's own key where it has one for the model's provider, else the operator's."""

@@ -96,7 +96,6 @@ class LiteLlmChatModels:
             failure = translate_failure(
                 error,
                 model=request.model,
-                secret=route.key,
                 own_key_of=route.provider if route.is_tenants_key else "",
             )
             failure.may_be_charged = stream is not None

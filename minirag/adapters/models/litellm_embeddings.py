@@ -76,7 +76,6 @@ class LiteLlmEmbeddingModels:
                 failure = translate_failure(
                     error,
                     model=model,
-                    secret=route.key,
                     own_key_of=route.provider if route.is_tenants_key else "",
                 )
                 raise failure from None  # as in `litellm_chat`

@@ -57,7 +57,7 @@ class MidStreamError(HttpError):
 
 
 def translate(error: Exception) -> ProviderError:
-    return translate_failure(error, model="some/model", secret=SECRET)
+    return translate_failure(error, model="some/model")
 
 
 @pytest.mark.parametrize(
@@ -159,3 +159,37 @@ def test_messages_say_what_to_do_next() -> None:
 
 def test_a_long_unknown_name_is_not_quoted_whole() -> None:
     assert len(unknown_model("x" * 5000).message) < 500
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("invalid_api_key", "invalid_api_key"),
+        ("401", "401"),
+        (None, ""),
+        (SECRET, ""),
+        ("The prompt 'where is the ferry' is too long", ""),
+    ],
+)
+def test_the_log_tells_the_providers_code_and_none_of_its_words(
+    code: str | None, told: str
+) -> None:
+    error = HttpError(400)
+    error.code = code  # type: ignore[attr-defined]  # as OpenAI's has
+
+    with structlog.testing.capture_logs() as logs:
+        translate(error)
+
+    (line,) = logs
+    assert line["code"] == told
+    assert line["status"] == 400
+    assert SECRET not in str(line)
+    assert "private.example" not in str(line)
+
+
+def test_a_refused_key_of_the_tenants_own_is_told_as_such() -> None:
+    failure = translate_failure(HttpError(401), model="some/model", own_key_of="openai")
+
+    assert isinstance(failure, ProviderRejected)
+    assert "'openai' refused your own API key" in failure.message
+    assert SECRET not in failure.message
