@@ -92,7 +92,10 @@ MORE_SCENARIOS: Mapping[str, Scenario] = {
     ),
     "PostgresSealedRecordRepository.replace": Scenario(
         lambda r, s: r.replace(
-            SealedRecord.WEBHOOK, s.their("webhooks"), old=more_records.SEALED, new=FORGED
+            SealedRecord.WEBHOOK,
+            s.their("webhooks"),
+            old=Sealed(s.their("webhooks", "sealed"), s.their("webhooks", "sealed_by")),
+            new=FORGED,
         ),
     ),
     "PostgresSessionRepository.add": Scenario(

@@ -107,7 +107,7 @@ def without_tenant(statement: Any) -> Any:
         has_changed = True
         # The parameter must stay: what isn't used any more is refused in an UPDATE.
         always: ColumnElement[bool] = or_(left == right, right.is_not(None))
-        return always
+        return always.self_group(against=operators.and_)
 
     mutant = visitors.replacement_traverse(statement, {}, replace)
     return mutant if has_changed else statement
