@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -179,6 +180,26 @@ def test_times_must_lie_ahead_and_exist() -> None:
         refused = fields_refused(lambda check, time=wrong: check.future_time("expire_time", time))
         assert refused == ["expire_time"]
     assert fields_refused(lambda check: check.future_time("expire_time", future)) == []
+
+
+def test_durations_are_bounded_on_both_sides() -> None:
+    longest = timedelta(days=30)
+
+    for wrong in (
+        Duration(seconds=-1),
+        Duration(seconds=30 * 86_400, nanos=1000),
+        Duration(seconds=10**14),
+        Duration(seconds=1, nanos=-1),
+    ):
+        refused = fields_refused(
+            lambda check, span=wrong: check.duration("overlap", span, longest=longest)
+        )
+        assert refused == ["overlap"]
+    with RequestCheck() as check:
+        assert check.duration("overlap", Duration(), longest=longest) == timedelta(0)
+        assert check.duration("overlap", Duration(seconds=90), longest=longest) == timedelta(
+            seconds=90
+        )
 
 
 def test_an_etag_of_another_resource_or_none_at_all_is_refused() -> None:
