@@ -247,7 +247,7 @@ class RequestCheck:
             span = value.ToTimedelta()
         except (ValueError, OverflowError):
             span = timedelta(-1)
-        if not timedelta(0) <= span <= longest:
+        if value.nanos < 0 or not timedelta(0) <= span <= longest:
             self.refuse(field, f"must be 0 to {longest.days} days")
         return span
 

@@ -131,8 +131,8 @@ class DocumentServiceServicer:
     """
 
     def CreateCollection(self, request, context):
-        """CreateCollection makes a collection. ALREADY_EXISTS when the tenant has one of that name.
-        Scope INGEST.
+        """CreateCollection makes a collection. ALREADY_EXISTS when the tenant has one of that name. Refused to a
+        key that is restricted to some collections. Scope INGEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,7 +153,8 @@ class DocumentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateCollection(self, request, context):
-        """UpdateCollection changes a collection's name or description. Scope INGEST.
+        """UpdateCollection changes a collection's name or description. A key that is restricted to some
+        collections may change the description only. Scope INGEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
