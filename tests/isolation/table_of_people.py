@@ -11,7 +11,6 @@ from tests.isolation.estates import Estate
 from tests.isolation.kinds import PASSWORD
 
 VIEWERS = UserRole.VIEWER.scopes
-WRONG = "0" * 48
 
 
 async def _fresh_refresh_token(estate: Estate) -> str:
@@ -63,11 +62,7 @@ ENTRIES = {
     ),
     "UserService/RefreshSession": Entry(
         lambda e: pb.RefreshSessionRequest(),
-        {
-            "refresh_token": Secret(
-                _fresh_refresh_token, lambda theirs: f"{theirs.texts['session']}_{WRONG}"
-            )
-        },
+        {"refresh_token": Secret(_fresh_refresh_token, lambda theirs: theirs.texts["guess"])},
     ),
     "UserService/SignOut": Entry(lambda e: pb.SignOutRequest(), ends_session=True),
     "UserService/SignOutEverywhere": Entry(
