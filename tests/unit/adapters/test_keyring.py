@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
+import hashlib
 from uuid import uuid4
 
 import pytest
@@ -13,7 +13,8 @@ from minirag.errors import FailedPrecondition, MiniRagError
 from minirag.services.ports.secrets import Sealed, bind
 
 SECRET = b"sk-provider-4f7c1d"
-OLD, NEW = os.urandom(32), os.urandom(32)
+# Fixed, as they stand in the names of tests, which have to be the same in every process.
+OLD, NEW = hashlib.sha256(b"old").digest(), hashlib.sha256(b"new").digest()
 PLACE = bind(uuid4().bytes, "provider_credential", uuid4().bytes)
 
 
