@@ -97,6 +97,20 @@ async def test_upload_over_the_rate_is_refused_before_its_body_is_read(
     assert running.container.documents.started == 0
 
 
+async def test_tenant_that_does_not_listen_holds_nobody_up(running: RunningServer) -> None:
+    """`make noisy` measures what it costs; here is only shown that others are served at once."""
+    noisy = caller(running, Limits(requests_per_minute=1))
+    await whoami(running, noisy)
+    others = [running.as_tenant for _ in range(20)]
+
+    calls = [asyncio.ensure_future(refusal(whoami(running, noisy))) for _ in range(150)]
+    served = await asyncio.gather(*(whoami(running, each) for each in others))
+    refused = await asyncio.gather(*calls)
+
+    assert all(answer.HasField("tenant") for answer in served)
+    assert {each.reason for each in refused} == {"RATE_LIMITED"}
+
+
 # -- streams
 
 

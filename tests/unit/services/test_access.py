@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from minirag.domain.access import PlatformContext, TenantContext
+from minirag.domain.limits import Limits
 from minirag.domain.tenants import Credential, Scope, TenantState
 from minirag.errors import MiniRagError, PermissionDenied, Unauthenticated, Unavailable
 from minirag.services import access
@@ -70,6 +71,26 @@ async def test_good_key_gives_its_tenant_and_its_scopes(server: Server) -> None:
     context = await server.call()
 
     assert context == TenantContext(server.key.tenant_id, server.key.id, SCOPES)
+
+
+async def test_changed_limits_hold_as_soon_as_the_key_is_looked_up_again(
+    server: Server, clock: Clock
+) -> None:
+    before = await server.call()
+    credential = server.storage.credentials[server.key.id]
+    server.storage.credentials[server.key.id] = replace(
+        credential,
+        key=replace(credential.key, limits=Limits(requests_per_minute=5)),
+        tenant_limits=Limits(documents=7),
+    )
+
+    trusted = await server.call()
+    clock.now += TRUST_SECONDS
+    after = await server.call()
+
+    assert before == trusted
+    assert isinstance(after, TenantContext)
+    assert (after.limits, after.key_limits) == (Limits(documents=7), Limits(requests_per_minute=5))
 
 
 @pytest.mark.parametrize("header", [None, ""])

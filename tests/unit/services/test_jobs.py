@@ -10,6 +10,7 @@ import pytest
 from minirag.domain.jobs import Job, JobKind, JobState
 from minirag.errors import (
     Conflict,
+    LimitExceeded,
     NotFound,
     ProviderRejected,
     ProviderThrottled,
@@ -17,7 +18,7 @@ from minirag.errors import (
     Unavailable,
 )
 from minirag.services.background import BackgroundTasks
-from minirag.services.jobs import LONGEST_DELAY, JobRunner, TryLater
+from minirag.services.jobs import LIMIT_DELAY, LONGEST_DELAY, JobRunner, TryLater
 from tests.support.fake_storage import FakeStorage
 from tests.support.waiting import until
 
@@ -168,6 +169,7 @@ async def test_failing_renewal_is_tried_again_and_the_work_goes_on() -> None:
     [
         ProviderThrottled("slow down", retry_after=7.0),
         Unavailable("the vector store is away", retry_after=7.0),
+        LimitExceeded("no tokens are left today", subject="tenant.tokens_per_day", retry_after=7.0),
     ],
 )
 async def test_waits_that_are_not_the_jobs_fault_use_up_no_attempt(error: Exception) -> None:
@@ -181,6 +183,17 @@ async def test_waits_that_are_not_the_jobs_fault_use_up_no_attempt(error: Except
     assert job.attempt == 1
     assert bench.storage.jobs.delays[job.id] == 7.0
     assert bench.given_up == []
+
+
+async def test_job_without_budget_looks_again_before_the_month_is_over() -> None:
+    """Its tenant's limit may be raised."""
+    error = LimitExceeded("no money", subject="tenant.cost_usd_per_month", retry_after=1e6)
+    bench = Bench(_raising(error))
+    job = bench.storage.jobs.put()
+
+    await bench.run(job)
+
+    assert bench.storage.jobs.delays[job.id] == LIMIT_DELAY
 
 
 async def test_failing_provider_is_tried_again_later_and_later_then_given_up() -> None:
