@@ -16,7 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from minirag.config import Settings
 
-# Libraries that tell each request at level info, or quote what they send.
+# Libraries that choose a level of their own, and tell each request at level info.
 QUIET = ("httpx", "httpcore", "LiteLLM", "asyncio", "rq", "alembic", "sqlalchemy", "urllib3")
 
 _SECRETS = re.compile(
@@ -79,7 +79,10 @@ def _route_standard_library(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    # Whatever the level: at debug, libraries quote what they send, prompts and documents among it.
+    quiet = max(level, logging.WARNING)
+    root.setLevel(quiet)
     for name in QUIET:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        logging.getLogger(name).setLevel(quiet)
+    logging.getLogger("minirag").setLevel(level)
     logging.captureWarnings(True)

@@ -79,6 +79,19 @@ def test_chatty_libraries_are_heard_from_warning_on(output: io.StringIO) -> None
     assert output.getvalue() == ""
 
 
+@pytest.mark.parametrize("library", ["openai._base_client", "httpx", "a.library.to.come"])
+def test_no_library_is_heard_below_warning_at_level_debug_either(
+    output: io.StringIO, library: str
+) -> None:
+    """OpenAI's client quotes prompts there."""
+    configure(output, log_level="debug")
+
+    logging.getLogger(library).debug("Request options: %s", {"messages": "a prompt"})
+    logging.getLogger("minirag.rq").debug("ours")
+
+    assert [json.loads(line)["event"] for line in output.getvalue().splitlines()] == ["ours"]
+
+
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_secrets_are_blotted_out_wherever_they_stand(output: io.StringIO, log_format: str) -> None:
     configure(output, log_format=log_format)
