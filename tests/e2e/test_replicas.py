@@ -12,6 +12,7 @@ from uuid import uuid4
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from minirag_sdk.v1 import chat_service_pb2 as chat_pb
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 from minirag_sdk.v1 import user_service_pb2 as user_pb
@@ -95,19 +96,27 @@ async def test_repeated_question_is_one_answer(pair: Pair, mock_provider: MockPr
     assert len(await pair[0].list_messages(answers[0].started.conversation_id)) == 2
 
 
-async def test_revoked_key_is_refused_everywhere_within_five_seconds(pair: Pair) -> None:
-    made = await pair[0].tenants.CreateApiKey(
-        tenant_pb.CreateApiKeyRequest(scopes=[tenant_pb.SCOPE_READ])
-    )
-    bearers = [Client(each.address, made.secret) for each in pair]
+async def test_revoked_key_and_replaced_secret_are_refused_everywhere_within_five_seconds(
+    pair: Pair,
+) -> None:
+    request = tenant_pb.CreateApiKeyRequest(scopes=[tenant_pb.SCOPE_READ])
+    revoked = await pair[0].tenants.CreateApiKey(request)
+    replaced = await pair[0].tenants.CreateApiKey(request)
+    bearers = [Client(each.address, key.secret) for each in pair for key in (revoked, replaced)]
     for bearer in bearers:
         await bearer.tenants.WhoAmI(tenant_pb.WhoAmIRequest())
 
-    await pair[0].tenants.RevokeApiKey(tenant_pb.RevokeApiKeyRequest(api_key_id=made.api_key.id))
+    await pair[0].tenants.RevokeApiKey(tenant_pb.RevokeApiKeyRequest(api_key_id=revoked.api_key.id))
+    rotated = await pair[0].tenants.RotateApiKey(
+        tenant_pb.RotateApiKeyRequest(api_key_id=replaced.api_key.id, overlap=Duration())
+    )
 
-    revoked_at = time.monotonic()
-    refused_after = await asyncio.gather(*(_refused_after(each, revoked_at) for each in bearers))
+    ended_at = time.monotonic()
+    refused_after = await asyncio.gather(*(_refused_after(each, ended_at) for each in bearers))
     assert max(refused_after) < 5
+    for each in pair:
+        async with Client(each.address, rotated.secret) as renewed:
+            await renewed.tenants.WhoAmI(tenant_pb.WhoAmIRequest())
     for bearer in bearers:
         await bearer.close()
 
