@@ -347,6 +347,9 @@ def server_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.server.max_pending_requests", MAX_WAITING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_WAITING_CALLS),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
+        # By default gRPC resets calls of a client that has more to make than it may have open, for streams
+        # count until Python has let go of them; clients see UNAVAILABLE. This way they wait.
+        ("grpc.http.overload_protection", 0),
         # By default a second server binds the same port without a word and takes half the calls.
         ("grpc.so_reuseport", 0),
         # Clients that vanished without closing are found, and their answers cancelled, in 80 s.

@@ -140,3 +140,12 @@ def test_the_grace_is_never_shorter_than_an_answer_may_take(model_timeout: float
     options = dict(server_options(make_container(model_timeout=model_timeout).settings))
 
     assert options["grpc.max_connection_age_grace_ms"] >= model_timeout * 1000
+
+
+async def test_calls_over_those_of_a_connection_wait_and_none_is_reset() -> None:
+    async with open_server(max_concurrent_streams=64) as running:
+        await whoami(running)
+
+        answers = await asyncio.gather(*(whoami(running) for _ in range(300)))
+
+    assert all(answer.HasField("tenant") for answer in answers)
