@@ -26,7 +26,7 @@ from minirag.domain.chats import (
     Started,
 )
 from minirag.domain.usage import NO_USAGE, Usage
-from minirag.errors import MiniRagError, ProviderError
+from minirag.errors import FailedPrecondition, MiniRagError, PermissionDenied, ProviderError
 from minirag.services.asking import Answer, ModelDefaults, Question, keep_question, prepare_answer
 from minirag.services.budgets import Budgets
 from minirag.services.citing import CitationTracker
@@ -259,6 +259,8 @@ class AnsweringService:
             told = error.message if isinstance(error, MiniRagError) else "a fault of the server"
         message = answer.refresh(state=state, error=told)
         was_refused = isinstance(error, ProviderError) and not error.may_be_charged
+        # The model isn't allowed, or the tenant's own key can't be opened: no provider was called.
+        was_refused |= isinstance(error, (PermissionDenied, FailedPrecondition))
         if was_refused and answer.first_token is None:
             answer.model_request = None  # nobody pays for a call that was refused
         if answer.model_request is not None:
