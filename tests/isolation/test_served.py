@@ -201,6 +201,9 @@ async def test_row_level_security_alone_keeps_foreign_text_from_answers_and_prom
             naked = await ask(served, ours)
         finally:
             await set_row_level_security(served, "ENABLE")
+    # What leaked is kept in the answer, where the matrix would find it again.
+    leaked = naked.outcomes[-1].responses[0].started.conversation_id
+    await ours.send(chat.DeleteConversationRequest(conversation_id=leaked))
 
     assert not guarded.shows(theirs.canary)
     assert theirs.canary in naked.prompts, "a leak would not have been seen"
