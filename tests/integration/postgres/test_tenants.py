@@ -91,7 +91,7 @@ async def test_update_changes_what_is_named_and_counts_revisions(
 
 
 @pytest.mark.parametrize("reach", ["platform", "tenant"])
-async def test_removed_tenant_leaves_no_row_behind(
+async def test_removed_tenant_leaves_no_row_behind_but_the_receipt(
     uow: PostgresUnitOfWorkFactory, app: asyncpg.Connection, reach: str
 ) -> None:
     tenant_id, other = await add_tenant(uow), await add_tenant(uow)
@@ -109,7 +109,8 @@ async def test_removed_tenant_leaves_no_row_behind(
     for each, expected in ((tenant_id, 0), (other, 1)):
         await app.execute(f"SELECT set_config('app.tenant_id', '{each}', false)")
         for table in ["tenants", *await tenant_tables(app)]:
-            assert await app.fetchval(f"SELECT count(*) FROM {table}") == expected, table
+            left = 1 if table == "operations" else expected  # what was erased stays told
+            assert await app.fetchval(f"SELECT count(*) FROM {table}") == left, table
 
 
 async def test_api_key_reads_back_as_it_was_added(
