@@ -40,6 +40,7 @@ DENIED = StatusCode.PERMISSION_DENIED
 CURRENT = "<the etag of the moment>"
 FRESH = "<a secret just made>"
 USED_ELSEWHERE = "<a request_id of theirs>"
+NEVER_USED = "<a new request_id>"
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Planner:
             return await self._of_page_token(rpc, entry, path, as_platform=as_platform)
         if isinstance(wanted, RequestId):
             return [
-                Variant("own", {path: str(uuid4())}, OK),
+                Variant("own", {path: NEVER_USED}, OK),
                 Variant("foreign", {path: USED_ELSEWHERE}, OK),
                 Variant("missing", {path: ""}, OK),
                 Variant("malformed", {path: "not-a-uuid"}, INVALID),
@@ -287,6 +288,7 @@ async def fill(cell: Cell, entry: Entry, ours: Estate, request_ids: list[str]) -
         path: request_ids.pop() if value == USED_ELSEWHERE else value
         for path, value in cell.values.items()
     }
+    values = {path: str(uuid4()) if v == NEVER_USED else v for path, v in values.items()}
     if cell.code is OK and not cell.caller.is_restricted:
         if entry.before is not None:
             await entry.before(ours)

@@ -16,6 +16,7 @@ from minirag.migrations.run import migrate
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 
 TEMPLATE = "minirag_template"
+DROP_ATTEMPTS = 100
 _numbers = itertools.count(1)
 
 
@@ -44,6 +45,18 @@ def run_sql(url: str, *statements: str) -> None:
         pool.submit(asyncio.run, run()).result()
 
 
+def drop_database(owner_url: str, name: str) -> None:
+    """Drop it, whoever is connected. While autovacuum is at it the owner may not end that: try again."""
+    for attempt in range(1, DROP_ATTEMPTS + 1):
+        try:
+            run_sql(owner_url, f"DROP DATABASE {name} WITH (FORCE)")
+        except asyncpg.InsufficientPrivilegeError:
+            if attempt == DROP_ATTEMPTS:
+                raise
+        else:
+            return
+
+
 @pytest.fixture(scope="session")
 def database_template(postgres_server: PostgresServer) -> str:
     """Name of a migrated database that nobody is connected to."""
@@ -58,7 +71,7 @@ def database(postgres_server: PostgresServer, database_template: str) -> Iterato
     name = f"minirag_test_{next(_numbers)}"
     run_sql(postgres_server.owner_url(), f"CREATE DATABASE {name} TEMPLATE {database_template}")
     yield Database(name, postgres_server.app_url(name), postgres_server.owner_url(name))
-    run_sql(postgres_server.owner_url(), f"DROP DATABASE {name} WITH (FORCE)")
+    drop_database(postgres_server.owner_url(), name)
 
 
 @pytest.fixture(scope="module")
