@@ -24,7 +24,6 @@ from minirag.domain.chunks import Chunk
 from minirag.domain.documents import Collection, Document, DocumentState, DocumentVersion
 from minirag.domain.ids import chunk_id, new_id
 from minirag.domain.jobs import JobKind
-from minirag.domain.limits import BudgetClaim, Measure
 from minirag.domain.retrieval import RetrievalSettings
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Tenant, TenantState
 from minirag.domain.usage import ModelPrice, Usage, UsageKind, UsageRecord
@@ -282,8 +281,6 @@ async def fill_every_table(unit: TenantUnitOfWork, tenant_id: UUID) -> None:
     await unit.messages.add(make_message(conversation))
     await unit.generations.add(make_generation(conversation))
     await unit.usage.add(make_usage_record(tenant_id))
-    claim = BudgetClaim(None, Measure.TOKENS_PER_DAY, Decimal(1000), Decimal(1))
-    await unit.limits.reserve(new_id(), [claim], lifetime=60)
     await unit.model_prices.put(ModelPrice("some/model", Decimal("0.15"), Decimal("0.6")), now())
     webhook = make_webhook(tenant_id)
     await unit.webhooks.add(webhook)
