@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from uuid import uuid4
 
 import grpc
@@ -16,6 +16,7 @@ from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 from tests.e2e.conftest import Replicated
 from tests.mock_provider import MockProvider
 from tests.support.client import Client
+from tests.support.deployment import Replica
 from tests.support.programs import run_minirag
 from tests.support.refusals import refusal
 
@@ -28,10 +29,25 @@ pytestmark = pytest.mark.timeout(LOADING_SECONDS + 200)
 TEXT = "The ferry leaves at noon."
 
 
+@pytest.fixture(scope="module")
+def strict(replicated: Replicated) -> Iterator[Replica]:
+    """A server that has the new secret key alone, and allows few models."""
+    newest = replicated.deployment.secret_keys.partition(",")[0]
+    server = replicated.deployment.serve(
+        "serve-strict",
+        MINIRAG_SECRET_KEYS=newest,
+        MINIRAG_ALLOWED_MODELS="openai/mock-chat.say-*, mistral/*",
+    )
+    server.await_ready()
+    yield server
+    server.program.terminate()
+    assert server.program.wait(30) == 0
+
+
 @pytest.fixture(scope="module", autouse=True)
-async def _loaded(replicated: Replicated) -> None:
-    """The time limits below are meant for calls, not for four processes that import LiteLLM at once."""
-    for server in replicated.servers:
+async def _loaded(replicated: Replicated, strict: Replica) -> None:
+    """The time limits below are meant for calls, not for five processes that import LiteLLM at once."""
+    for server in (*replicated.servers, strict):
         server.program.await_event("litellm.loaded", "seconds", within=LOADING_SECONDS)
     client = await replicated.create_tenant()
     async with client:
@@ -208,7 +224,7 @@ async def test_what_is_no_key_of_a_known_provider_is_refused_without_an_echo(
 
 
 async def test_rotation_under_load_fails_no_call_and_the_new_key_alone_opens_all(
-    replicated: Replicated, wire: Wire
+    replicated: Replicated, strict: Replica, wire: Wire
 ) -> None:
     """Servers and workers hold both keys throughout; secrets are sealed by the old one at first."""
     deployment = replicated.deployment
@@ -264,25 +280,17 @@ async def test_rotation_under_load_fails_no_call_and_the_new_key_alone_opens_all
     assert calls > 20
     for number, key in enumerate(keys):
         assert wire.keys(f"{marker}{number}.") == {key}
-    later = deployment.serve("serve-new-key-alone", MINIRAG_SECRET_KEYS=second)
-    later.await_ready()
     for client, key in zip(clients, keys, strict=True):
         last = f"marker{uuid4().hex[:8]}"
-        async with client.at(later.address) as there:
+        async with client.at(strict.address) as there:
             await there.ask(f"When, {last}?")
         assert wire.keys(last) == {key}
         await client.close()
-    later.program.terminate()
-    assert later.program.wait(30) == 0
 
 
 async def test_models_that_the_operator_does_not_allow_take_a_key_of_ones_own(
-    replicated: Replicated, pair: tuple[Client, Client]
+    strict: Replica, pair: tuple[Client, Client]
 ) -> None:
-    limited = replicated.deployment.serve(
-        "serve-allowed", MINIRAG_ALLOWED_MODELS="openai/mock-chat.say-*, mistral/*"
-    )
-    limited.await_ready()
     elsewhere, _ = pair
 
     async def create(client: Client, model: str) -> str:
@@ -290,7 +298,7 @@ async def test_models_that_the_operator_does_not_allow_take_a_key_of_ones_own(
         request = chat_pb.CreateAssistantRequest(assistant=assistant)
         return (await client.chats.CreateAssistant(request)).assistant.id
 
-    async with elsewhere.at(limited.address) as client:
+    async with elsewhere.at(strict.address) as client:
         named = await create(client, "openai/mock-chat.say-hello")
         default = await create(client, "openai/mock-chat")
         unnamed = await create(elsewhere, "openai/mock-chat.tokens-3")
@@ -318,5 +326,3 @@ async def test_models_that_the_operator_does_not_allow_take_a_key_of_ones_own(
         )
         assert "model" in refused.metadata
     assert lifted.text.strip()
-    limited.program.terminate()
-    assert limited.program.wait(30) == 0
