@@ -1,45 +1,19 @@
-"""From settings to adapters to services: the only place that knows the concrete classes.
-
-`build_container` serves every process: a server, a worker, and the one-machine node, which is both.
-"""
+"""From adapters to services: the parts of a server, a worker, and the one-machine node, which is both."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from pathlib import Path
 
-from pydantic import SecretStr
-
-from minirag.adapters.addresses import parse_networks
-from minirag.adapters.blobs import ObstoreBlobStore
 from minirag.adapters.chunking import StructuredChunker
-from minirag.adapters.job_queue import RqJobQueue
-from minirag.adapters.keyring import EnvelopeKeyring, parse_keys
-from minirag.adapters.lexical import Bm25Encoder
-from minirag.adapters.local_rates import LocalRates
-from minirag.adapters.models.extractive import ExtractiveChatModels
-from minirag.adapters.models.litellm_chat import LiteLlmChatModels
-from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
 from minirag.adapters.models.litellm_loading import warm_up
-from minirag.adapters.models.price_table import LiteLlmPriceTable
 from minirag.adapters.models.providers import PROVIDERS
-from minirag.adapters.models.routing import RoutedChatModels
-from minirag.adapters.outbound import GuardedClient, trust_also
-from minirag.adapters.parsing.sandbox import SandboxedParser
-from minirag.adapters.passwords import Argon2Passwords
-from minirag.adapters.redis_rates import RedisRates
 from minirag.adapters.user_tokens import HmacTokenSigner
-from minirag.adapters.webhook_sender import HttpWebhookSender
+from minirag.bootstrap.adapters import Adapters, allowed_models, open_adapters, secret
 from minirag.config import Settings, SettingsError
 from minirag.domain.chats import EXTRACTIVE_MODEL
 from minirag.domain.jobs import JobKind
-from minirag.domain.models import AllowedModels
-from minirag.errors import Unavailable
-from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from minirag.services.access import Authenticator
 from minirag.services.answering import AnsweringService
 from minirag.services.api_keys import ApiKeyService
@@ -61,23 +35,12 @@ from minirag.services.metering import UsageMeter
 from minirag.services.model_policy import ModelPolicy
 from minirag.services.offboarding import OffboardingService
 from minirag.services.operations import OperationService
-from minirag.services.ports.files import BlobStore
-from minirag.services.ports.limits import RateLimiter
-from minirag.services.ports.models import ChatModels
-from minirag.services.ports.people import PasswordHasher
-from minirag.services.ports.secrets import Keyring
-from minirag.services.ports.storage import UnitOfWorkFactory
-from minirag.services.ports.usage import PriceTable
-from minirag.services.ports.vectors import VectorStore
-from minirag.services.ports.webhooks import WebhookSender
 from minirag.services.ports.work import JobQueue
 from minirag.services.pricing import Pricing
 from minirag.services.provider_credentials import ProviderCredentialService
-from minirag.services.provider_keys import TenantProviderKeys
 from minirag.services.quota_events import QuotaEvents
 from minirag.services.rates import CallRates
 from minirag.services.refusals import RefusalLog
-from minirag.services.resealing import Resealing
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionLifetimes, SessionService
 from minirag.services.sign_in_slowdown import SignInSlowdown
@@ -108,30 +71,10 @@ class Bell:
         self._listener = listener
 
 
-@dataclass(frozen=True, slots=True)
-class _Adapters:
-    """The ports, plugged."""
-
-    uow: UnitOfWorkFactory
-    vectors: VectorStore
-    blobs: BlobStore
-    parser: SandboxedParser
-    encoder: Bm25Encoder
-    embeddings: LiteLlmEmbeddingModels
-    chat_models: ChatModels
-    price_table: PriceTable
-    job_queue: RqJobQueue | None
-    keyring: Keyring
-    rate_limiter: RateLimiter
-    webhook_sender: WebhookSender
-    provider_keys: TenantProviderKeys
-    passwords: PasswordHasher
-
-
 class Container:
     """All parts of a process, on the loop that it was built on."""
 
-    def __init__(self, settings: Settings, adapters: _Adapters, closing: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, adapters: Adapters, closing: AsyncExitStack) -> None:
         self.settings = settings
         self.bell = Bell()
         self.background = BackgroundTasks()
@@ -154,7 +97,7 @@ class Container:
         self.authenticator = Authenticator(
             uow,
             self.background,
-            platform_key=_secret(settings.platform_key),
+            platform_key=secret(settings.platform_key),
             trust_seconds=settings.credential_cache_seconds,
             signer=signer,
         )
@@ -212,7 +155,7 @@ class Container:
             uow, adapters.keyring, provider_keys, providers=PROVIDERS
         )
         policy = ModelPolicy(
-            _allowed_models(settings),
+            allowed_models(settings),
             provider_keys,
             providers=PROVIDERS,
             any_prefix=settings.model_api_base is not None,
@@ -312,177 +255,11 @@ async def build_container(settings: Settings) -> Container:
     """
     opening = AsyncExitStack()
     try:
-        adapters = await _open_adapters(settings, opening)
+        adapters = await open_adapters(settings, opening)
     except BaseException:
         await opening.aclose()
         raise
     return Container(settings, adapters, opening)
-
-
-async def _open_adapters(settings: Settings, opening: AsyncExitStack) -> _Adapters:
-    keyring = open_keyring(settings)
-    uow = _open_database(settings)
-    opening.push_async_callback(uow.close)
-    vectors = await _open_vectors(settings)
-    opening.push_async_callback(vectors.close)
-    job_queue: RqJobQueue | None = None
-    if redis_url := _secret(settings.redis_url):
-        try:
-            job_queue = RqJobQueue(redis_url, settings.queue_name)
-        except ValueError as error:
-            raise SettingsError(f"MINIRAG_REDIS_URL: {error}") from None
-        opening.push_async_callback(job_queue.close)
-    parser = SandboxedParser(
-        memory_bytes=settings.parser_memory_bytes,
-        seconds=settings.parser_seconds,
-        max_text_bytes=settings.max_text_bytes,
-    )
-    opening.push_async_callback(parser.close)
-    passwords = Argon2Passwords()
-    opening.push_async_callback(passwords.close)
-    api_key = _secret(settings.model_api_key)
-    provider_keys = TenantProviderKeys(
-        uow, keyring, trust_seconds=settings.credential_cache_seconds
-    )
-    return _Adapters(
-        uow=uow,
-        vectors=vectors,
-        blobs=_open_blobs(settings),
-        parser=parser,
-        encoder=Bm25Encoder(),
-        embeddings=LiteLlmEmbeddingModels(
-            api_base=settings.model_api_base,
-            api_key=api_key,
-            concurrency=settings.embedding_concurrency,
-            keys=provider_keys,
-        ),
-        chat_models=RoutedChatModels(
-            ExtractiveChatModels(),
-            LiteLlmChatModels(
-                api_base=settings.model_api_base,
-                api_key=api_key,
-                idle_timeout=settings.model_idle_timeout,
-                keys=provider_keys,
-                allowed=_allowed_models(settings),
-            ),
-        ),
-        price_table=LiteLlmPriceTable(api_base=settings.model_api_base),
-        job_queue=job_queue,
-        keyring=keyring,
-        rate_limiter=_open_rates(settings, opening),
-        webhook_sender=HttpWebhookSender(_open_outbound(settings)),
-        provider_keys=provider_keys,
-        passwords=passwords,
-    )
-
-
-def _open_rates(settings: Settings, opening: AsyncExitStack) -> RateLimiter:
-    """Shared by all servers if there is a Redis; else each counts by itself."""
-    redis_url = _secret(settings.redis_url)
-    if redis_url is None:
-        return LocalRates()
-    rates = RedisRates(redis_url)
-    opening.push_async_callback(rates.close)
-    return rates
-
-
-def _open_database(settings: Settings) -> PostgresUnitOfWorkFactory:
-    database_url = _secret(settings.database_url)
-    if database_url is None:
-        raise SettingsError(
-            "MINIRAG_DATABASE_URL: set it to the postgresql:// URL of the application's role"
-        )
-    try:
-        return PostgresUnitOfWorkFactory(database_url, settings.database_pool_size)
-    except ValueError as error:
-        raise SettingsError(f"MINIRAG_DATABASE_URL: {error}") from None
-
-
-def open_keyring(settings: Settings) -> EnvelopeKeyring:
-    """The ring of the settings, empty when they name no key. Raises `SettingsError`, which tells none."""
-    try:
-        return EnvelopeKeyring(parse_keys(_secret(settings.secret_keys) or ""))
-    except ValueError as error:
-        raise SettingsError(f"MINIRAG_SECRET_KEYS: {error}") from None
-
-
-@asynccontextmanager
-async def open_resealing(settings: Settings) -> AsyncIterator[Resealing]:
-    """What `minirag secrets rotate` needs, and nothing else. Raises `SettingsError`."""
-    keyring = open_keyring(settings)
-    uow = _open_database(settings)
-    try:
-        yield Resealing(uow, keyring)
-    finally:
-        await uow.close()
-
-
-def _allowed_models(settings: Settings) -> AllowedModels:
-    patterns = map(str.strip, settings.allowed_models.split(","))
-    return AllowedModels(frozenset({settings.chat_model}), tuple(filter(None, patterns)))
-
-
-def _open_outbound(settings: Settings) -> GuardedClient:
-    try:
-        networks = parse_networks(settings.outbound_allowed_networks)
-    except ValueError as error:
-        raise SettingsError(f"MINIRAG_OUTBOUND_ALLOWED_NETWORKS: {error}") from None
-    authorities = settings.outbound_ca_file
-    try:
-        context = None if authorities is None else trust_also(authorities)
-    except OSError as error:  # `SSLError`, of a file that isn't PEM, is one
-        raise SettingsError(f"MINIRAG_OUTBOUND_CA_FILE: {error.strerror or error}") from None
-    return GuardedClient(
-        allowed_networks=networks, allow_http=settings.webhook_allow_http, ssl_context=context
-    )
-
-
-async def _open_vectors(settings: Settings) -> VectorStore:
-    # Only the engine that is used is imported: either costs start-up time and memory.
-    if settings.qdrant_url:
-        from minirag.repositories.vectors.qdrant import QdrantVectorStore  # noqa: PLC0415
-
-        try:
-            return QdrantVectorStore(settings.qdrant_url, _secret(settings.qdrant_api_key))
-        except ValueError as error:
-            raise SettingsError(f"MINIRAG_QDRANT_URL: {error}") from None
-    if settings.edge_path is None:
-        raise SettingsError(
-            "MINIRAG_QDRANT_URL: set it to the http(s):// URL of a Qdrant server, or set"
-            " MINIRAG_EDGE_PATH to keep the vectors of a single process in a directory"
-        )
-    return await asyncio.to_thread(_open_edge, settings.edge_path)
-
-
-def _open_edge(path: Path) -> VectorStore:
-    from minirag.repositories.vectors.edge import EdgeVectorStore  # noqa: PLC0415
-
-    try:
-        return EdgeVectorStore(path)
-    except OSError as error:
-        raise SettingsError(f"MINIRAG_EDGE_PATH: {error.strerror}: {path}") from None
-
-
-def _open_blobs(settings: Settings) -> ObstoreBlobStore:
-    if settings.blob_url:
-        try:
-            return ObstoreBlobStore.at_url(settings.blob_url)
-        except ValueError as error:
-            raise SettingsError(f"MINIRAG_BLOB_URL: {error}") from None
-    if settings.blob_path is None:
-        raise SettingsError(
-            "MINIRAG_BLOB_PATH: set it to the directory that uploaded files are kept in, which server"
-            " and workers share, or set MINIRAG_BLOB_URL to s3://bucket/prefix"
-        )
-    try:
-        return ObstoreBlobStore.in_directory(settings.blob_path)
-    except Unavailable as error:
-        raise SettingsError(f"MINIRAG_BLOB_PATH: {error.message}") from None
-
-
-def _secret(value: SecretStr | None) -> str | None:
-    """The text of a setting; None when it isn't set, or set to nothing."""
-    return (value.get_secret_value() or None) if value is not None else None
 
 
 async def _quietly(work: Awaitable[None]) -> None:
