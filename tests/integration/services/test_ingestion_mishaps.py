@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Literal
+from uuid import UUID
 
 import pytest
 
@@ -56,6 +57,7 @@ class _Overtaken(FakeEmbeddings):
         *,
         purpose: Literal["document", "query"],
         timeout: float,
+        tenant_id: UUID,
     ) -> EmbeddingBatch:
         await self._other.ingest_version(self._job)
         raise ProviderRejected("the provider refuses the key")
