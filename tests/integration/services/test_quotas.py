@@ -26,8 +26,11 @@ from tests.integration.services.wiring import World, paragraphs
 BUDGET = Limits(tokens_per_day=10_000_000)
 
 
-async def limit(world: World, limits: Limits) -> None:
+async def limit(where: World | Desk, limits: Limits) -> None:
     """Set the tenant's limits, for its calls and for workers."""
+    world = where.world if isinstance(where, Desk) else where
+    if isinstance(where, Desk):
+        where.context = replace(where.context, limits=limits)
     world.context = replace(world.context, limits=limits)
     values = {name: getattr(limits, name) for name in Limits.__slots__}
     async with world.uow.inner.platform() as platform:
@@ -169,7 +172,7 @@ async def test_document_with_more_chunks_than_there_is_room_for_fails_and_keeps_
 
 
 async def test_question_without_budget_is_refused_before_anything_is_kept(desk: Desk) -> None:
-    await limit(desk.world, Limits(tokens_per_day=100))
+    await limit(desk, Limits(tokens_per_day=100))
 
     with pytest.raises(LimitExceeded) as refusal:
         await desk.read()
@@ -188,7 +191,7 @@ async def test_what_an_answer_used_is_what_is_counted_however_it_ended(
     desk: Desk, ending: str
 ) -> None:
     world = desk.world
-    await limit(world, BUDGET)
+    await limit(desk, BUDGET)
     if ending == "refused by the provider":
         desk.models.fails_with = ProviderRejected("no")
 
@@ -210,12 +213,12 @@ async def test_what_an_answer_used_is_what_is_counted_however_it_ended(
 async def test_answers_at_the_same_time_can_not_overspend(desk: Desk) -> None:
     """Each holds its reservation while it is made; at its end it counts what it used."""
     world = desk.world
-    await limit(world, BUDGET)
+    await limit(desk, BUDGET)
     desk.models.gate_at = 1
     first = asyncio.create_task(desk.read())
     await asyncio.wait_for(desk.models.is_waiting.wait(), 20)
     used, reserved, _ = await read_tokens(world)
-    await limit(world, Limits(tokens_per_day=used + 3 * reserved))
+    await limit(desk, Limits(tokens_per_day=used + 3 * reserved))
 
     others = [asyncio.create_task(desk.read()) for _ in range(8)]
     refused: set[asyncio.Task[Any]] = set()
@@ -237,10 +240,8 @@ async def test_answers_at_the_same_time_can_not_overspend(desk: Desk) -> None:
 
 
 async def test_key_without_budget_is_refused_though_its_tenant_has_some(desk: Desk) -> None:
-    await limit(desk.world, BUDGET)
-    desk.world.context = replace(
-        desk.world.context, key_id=new_id(), key_limits=Limits(tokens_per_day=1)
-    )
+    await limit(desk, BUDGET)
+    desk.context = replace(desk.context, key_id=new_id(), key_limits=Limits(tokens_per_day=1))
 
     with pytest.raises(LimitExceeded) as refusal:
         await desk.read()
@@ -250,11 +251,11 @@ async def test_key_without_budget_is_refused_though_its_tenant_has_some(desk: De
 
 async def test_money_is_reserved_at_the_price_of_the_model(desk: Desk) -> None:
     desk.world.price_table.put("some/model", "10", "1000")
-    await limit(desk.world, Limits(cost_usd_per_month=0.25))
+    await limit(desk, Limits(cost_usd_per_month=0.25))
 
     with pytest.raises(LimitExceeded, match=r"may spend 0\.25 US dollars a month"):
         await desk.read()
-    await limit(desk.world, Limits(cost_usd_per_month=100))
+    await limit(desk, Limits(cost_usd_per_month=100))
     await desk.read()
     await desk.world.background.close()
 
@@ -265,7 +266,7 @@ async def test_money_is_reserved_at_the_price_of_the_model(desk: Desk) -> None:
 
 
 async def test_reservation_of_a_server_that_died_ends_with_its_answer(desk: Desk) -> None:
-    await limit(desk.world, BUDGET)
+    await limit(desk, BUDGET)
     desk.models.gate_at = 1
     reading = asyncio.create_task(desk.read())
     await asyncio.wait_for(desk.models.is_waiting.wait(), 20)
@@ -285,7 +286,7 @@ async def test_reservation_of_a_server_that_died_ends_with_its_answer(desk: Desk
 
 
 async def test_search_that_embeds_takes_budget_and_a_lexical_one_takes_none(desk: Desk) -> None:
-    await limit(desk.world, Limits(tokens_per_day=0))
+    await limit(desk, Limits(tokens_per_day=0))
 
     with pytest.raises(LimitExceeded):
         await desk.world.search("walrus", mode=RetrievalMode.DENSE)
@@ -295,7 +296,7 @@ async def test_search_that_embeds_takes_budget_and_a_lexical_one_takes_none(desk
 
 
 async def test_built_in_model_and_lexical_search_need_no_budget(desk: Desk) -> None:
-    await limit(desk.world, Limits(tokens_per_day=0))
+    await limit(desk, Limits(tokens_per_day=0))
     desk.service._defaults = replace(desk.service._defaults, model="extractive")
 
     events = await desk.read(retrieval=RetrievalSettings(mode=RetrievalMode.LEXICAL))
