@@ -53,9 +53,10 @@ _URL = re.compile(
     r"(?P<host>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>(?:[/?][!-~]*)?)",
-    re.IGNORECASE,
+    # Without ASCII, the Kelvin sign and the long s count as other cases of k and s.
+    re.ASCII | re.IGNORECASE,
 )
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,11 @@ def test_plain_url_is_read(url: str, scheme: str, host: str, port: int, path: st
         "https://.example.com/",
         "https://hooks..example.com/",
         "https://bücher.example/",
+        # the long s and the Kelvin sign, which some take for other cases of s and k
+        "http\u017f://hooks.example.com/",
+        "https://hook\u017f.example.com/",
+        "https://hoo\u212as.example.com/",
+        "https://hooks.example.com/\u017f",
         "https://①②⑦.⓪.⓪.①/",
         "https://127。0。0。1/",
         "https://hooks.example.com\u200b/",
