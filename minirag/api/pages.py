@@ -22,6 +22,8 @@ M = TypeVar("M", bound=Message)
 PAGE_BYTES = 3 * 1024 * 1024
 """A page ends early here, so that it fits into the 4 MiB that clients accept by default."""
 ORDINAL_BYTES = 8
+LARGEST_ORDINAL = 2**31 - 1
+"""More the database can't hold: such a token was made up."""
 
 
 class ListRequest(Protocol):
@@ -89,6 +91,8 @@ def read_ordinal_page(check: RequestCheck, request: ListRequest) -> PageQuery[in
     """Read the page of a list that is ordered by a number from 0."""
     limit, scope, key = _read(check, request, key_bytes=ORDINAL_BYTES)
     after = None if key is None else int.from_bytes(key, "big")
+    if after is not None and after > LARGEST_ORDINAL:
+        _refuse_token(check)
     return PageQuery(limit, after, scope, lambda value: value.to_bytes(ORDINAL_BYTES, "big"))
 
 
@@ -107,9 +111,13 @@ def _read(
         return limit, scope, None
     key = decode_page_token(scope, token, key_bytes)
     if key is None:
-        check.refuse(
-            "page_token",
-            "isn't a token of this list: send the next_page_token of the page before, and the same"
-            " other fields",
-        )
+        _refuse_token(check)
     return limit, scope, key
+
+
+def _refuse_token(check: RequestCheck) -> None:
+    check.refuse(
+        "page_token",
+        "isn't a token of this list: send the next_page_token of the page before, and the same"
+        " other fields",
+    )

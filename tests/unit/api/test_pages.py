@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
 from minirag_sdk.v1 import document_service_pb2 as pb
 
 from minirag.api.calls import CURRENT_CALL, Call
 from minirag.api.mapping.chunks import encode_chunk
-from minirag.api.pages import PAGE_BYTES, PageQuery, read_ordinal_page
+from minirag.api.pages import LARGEST_ORDINAL, PAGE_BYTES, PageQuery, read_ordinal_page
 from minirag.api.validation import RequestCheck
 from minirag.domain.access import TenantContext
+from minirag.errors import InvalidRequest
 from minirag.services.paging import Page
 from tests.support.fake_services import make_chunk
 
@@ -71,3 +73,13 @@ def test_a_token_continues_with_another_page_size() -> None:
     )
 
     assert read(page_size=7, page_token=token).after == 1
+
+
+def test_a_made_up_token_beyond_what_the_database_holds_is_refused() -> None:
+    page = Page((make_chunk(0),), LARGEST_ORDINAL + 1)
+    token = read().fill(
+        page, pb.ListChunksResponse().chunks, encode_chunk, lambda chunk: chunk.ordinal
+    )
+
+    with pytest.raises(InvalidRequest, match="page_token"):
+        read(page_token=token)
