@@ -37,7 +37,7 @@ class Call:
     principal: Principal | None = None
     """None for health checks and reflection, which need no credential."""
     authorization: str | None = field(default=None, repr=False)
-    """The credential, of endless calls only, which have to show it again."""
+    """The credential, for calls that have to show it again."""
 
     @property
     def tenant(self) -> TenantContext:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from minirag.domain.access import Principal, TenantContext
 from minirag.domain.people import UserRole
@@ -36,6 +36,8 @@ class Rule:
     """What a signed-in user needs at least."""
     is_endless: bool = False
     """Such streams last as long as the client likes, and are ended at once when the server drains."""
+    is_client_paced: bool = False
+    """Takes as long as its client takes to send or to read; ended when its caller is shut out meanwhile."""
     is_audited: bool = False
     """Success and refusal stand in the audit log."""
     needs_every_scope: bool = False
@@ -118,6 +120,7 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
             Caller.TENANT,
             Scope.MANAGE,
             UserRole.OWNER,
+            is_client_paced=True,
             is_audited=True,
             needs_every_scope=True,
         ),
@@ -174,7 +177,7 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
         "UpdateCollection": _INGEST,
         "DeleteCollection": _INGEST,
         "CreateDocument": _INGEST,
-        "UploadDocument": _INGEST,
+        "UploadDocument": replace(_INGEST, is_client_paced=True),
         "GetDocument": _READ,
         "GetDocumentText": _READ,
         "ListDocuments": _READ,

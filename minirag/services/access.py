@@ -91,6 +91,35 @@ class Authenticator:
             return PlatformContext()
         return await self._check(token, fingerprint, now)
 
+    async def check_standing(self, principal: Principal) -> None:
+        """Return if whoever began a long call would still be let in.
+
+        Raises `Unauthenticated` when the key was revoked or the session ended, `PermissionDenied` when the
+        tenant is suspended or the user's role was lowered, `Unavailable`. That a token, or a key, has
+        lapsed meanwhile doesn't count: the call began in time.
+        """
+        if isinstance(principal, PlatformContext):
+            return
+        if principal.key_id is not None:
+            async with self._uow.credential(principal.key_id) as uow:
+                credential = await uow.load()
+            if credential is None or credential.key.revoke_time is not None:
+                raise _key_unknown()
+            _require_active(credential.tenant_state)
+        elif principal.session_id is not None:
+            async with self._uow.tenant(principal.tenant_id) as uow:
+                found = await uow.sessions.load(principal.session_id)
+            if found is None:
+                raise _session_ended()
+            _require_session(found)
+            _require_active(found.tenant_state)
+            if principal.role is not None and not found.user.role.covers(principal.role):
+                raise PermissionDenied(
+                    "your role was lowered in the middle of the call: call again",
+                    reason="ROLE_MISSING",
+                    metadata={"role": principal.role.value},
+                )
+
     async def _check(self, token: str, fingerprint: bytes, now: float) -> TenantContext:
         self._trusted.pop(fingerprint, None)
         if self._signer is not None and token.startswith(ACCESS_TOKEN_PREFIX):
@@ -104,7 +133,7 @@ class Authenticator:
             credential = await uow.load()
         left = None if credential is None else _seconds_left(credential.key, parsed.secret)
         if credential is None or left is None:
-            raise Unauthenticated("the key is unknown or revoked: use another one")
+            raise _key_unknown()
         key = credential.key
         context = TenantContext(
             tenant_id=key.tenant_id,
@@ -199,7 +228,7 @@ def _seconds_left(key: ApiKey, secret: str) -> float | None:
 
 def _require_key(key: ApiKey) -> None:
     if key.revoke_time is not None:
-        raise Unauthenticated("the key is unknown or revoked: use another one")
+        raise _key_unknown()
     if not key.is_active(utc_now()):
         raise Unauthenticated("the key has expired: create a new one", reason="CREDENTIAL_EXPIRED")
 
@@ -214,14 +243,21 @@ def _admit_user(found: SignedInUser, context: TenantContext) -> TenantContext:
 
 
 def _require_user(found: SignedInUser, context: TenantContext) -> None:
-    now = utc_now()
-    if context.token_expire_time is not None and now >= context.token_expire_time:
+    if context.token_expire_time is not None and utc_now() >= context.token_expire_time:
         raise Unauthenticated(
             "the access token has expired: get the next one from RefreshSession",
             reason="CREDENTIAL_EXPIRED",
         )
-    if not found.session.is_alive(now) or found.user.state is not UserState.ACTIVE:
+    _require_session(found)
+
+
+def _require_session(found: SignedInUser) -> None:
+    if not found.session.is_alive(utc_now()) or found.user.state is not UserState.ACTIVE:
         raise _session_ended()
+
+
+def _key_unknown() -> Unauthenticated:
+    return Unauthenticated("the key is unknown or revoked: use another one")
 
 
 def _session_ended() -> Unauthenticated:

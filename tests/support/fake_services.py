@@ -83,6 +83,10 @@ class FakeAuthenticator:
             raise Unauthenticated("unknown key")
         return self.contexts[token]
 
+    async def check_standing(self, principal: Principal) -> None:
+        if self.fails_with is not None:
+            raise self.fails_with
+
 
 class FakeRefusals:
     """Keeps what would be written: owner, actor, type and id of the resource, outcome."""

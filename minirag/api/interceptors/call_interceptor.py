@@ -51,10 +51,14 @@ Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler
 Behavior = Callable[[Any, ServicerContext], Awaitable[Any]]
 
 MAX_METHOD = 100
+LATE_SECONDS = 1.0
+"""A request that comes so long after its headers has to show its credential again."""
 
 
 class CredentialChecker(Protocol):
     async def authenticate(self, authorization: str | None) -> Principal: ...
+
+    async def check_standing(self, principal: Principal) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
                     # Calls that are going to be refused count as well: they, too, are made.
                     await self._rates.take_call(call.principal)
                 plan.rule.admit(call.principal)
-                if plan.rule.is_endless:
-                    call.authorization = authorization
+                call.authorization = authorization
         except Exception as error:  # whatever it is, it is answered and logged
             if isinstance(error, MiniRagError) and isinstance(error.caller, TenantContext):
                 call.principal = error.caller
@@ -162,11 +165,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             if audit is not None:
                 CURRENT_ACTOR.set(call.actor(context.peer()))
             task = self.running.enter(is_endless=is_endless, is_open=is_open)
-            recheck = self._recheck(call, task) if rule is not None and rule.is_endless else None
+            recheck = None if rule is None else self._recheck(call, rule, task)
             code = "OK"
             try:
                 if is_bounded:
                     self.running.check_room(is_open=is_open, entered=1)
+                if rule is not None and perf_counter() - call.started > LATE_SECONDS:
+                    await self._admit_again(call, rule)
                 if is_stream and isinstance(call.principal, TenantContext):
                     return await self._stream(call.principal, behavior, request, context)
                 return await behavior(request, context)
@@ -203,11 +208,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             if lease is not None:
                 await lease.release()
 
-    def _recheck(self, call: Call, task: Task) -> asyncio.Task[None]:
+    async def _admit_again(self, call: Call, rule: Rule) -> None:
+        """Check once more who calls: whoever was shut out since then mustn't have calls in store."""
+        if call.principal is not None:
+            call.principal = await self._authenticator.authenticate(call.authorization)
+            rule.admit(call.principal)
+
+    def _recheck(self, call: Call, rule: Rule, task: Task) -> asyncio.Task[None] | None:
         async def authenticate() -> None:
             await self._authenticator.authenticate(call.authorization)
 
-        return asyncio.create_task(end_when_refused(authenticate, self.running, task))
+        async def check_standing() -> None:
+            await self._authenticator.check_standing(call.caller)
+
+        if not (rule.is_endless or rule.is_client_paced):
+            return None
+        check = authenticate if rule.is_endless else check_standing
+        return asyncio.create_task(end_when_refused(check, self.running, task))
 
 
 def _log_call(call: Call, code: str) -> None:

@@ -276,6 +276,28 @@ async def test_no_trust_asks_the_store_each_time(clock: Clock) -> None:
         await server.call()
 
 
+@pytest.mark.parametrize(
+    ("state", "change", "refusal"),
+    [
+        (TenantState.ACTIVE, {"revoke_time": utc_now()}, Unauthenticated),
+        (TenantState.SUSPENDED, {}, PermissionDenied),
+        (TenantState.DELETING, {}, PermissionDenied),
+    ],
+    ids=["revoked", "suspended", "deleting"],
+)
+async def test_key_that_was_shut_out_has_no_standing_to_go_on(
+    server: Server, state: TenantState, change: dict[str, Any], refusal: type[MiniRagError]
+) -> None:
+    context = await server.call()
+    assert isinstance(context, TenantContext)
+    await server.authenticator.check_standing(context)
+
+    server.store(state, **change)
+
+    with pytest.raises(refusal):
+        await server.authenticator.check_standing(context)
+
+
 async def test_trusted_keys_are_forgotten_beyond_a_number(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

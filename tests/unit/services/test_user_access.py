@@ -179,6 +179,36 @@ async def test_trust_bounds_how_long_an_ended_session_works(
         await server.call(token)
 
 
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        ({"revoke_time": utc_now()}, Unauthenticated),
+        ({"state": UserState.DISABLED}, Unauthenticated),
+        ({"tenant_state": TenantState.SUSPENDED}, PermissionDenied),
+        ({"role": UserRole.VIEWER}, PermissionDenied),
+    ],
+    ids=["signed out", "disabled", "suspended", "lowered"],
+)
+async def test_who_was_shut_out_has_no_standing_to_go_on(
+    server: Server, change: dict[str, Any], refusal: type[MiniRagError]
+) -> None:
+    context = await server.call()
+    server.change(**change)
+
+    with pytest.raises(refusal):
+        await server.authenticator.check_standing(context)
+
+
+async def test_long_call_goes_on_when_its_token_has_expired(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = await server.call()
+    later = server.expire_time
+    monkeypatch.setattr(access, "utc_now", lambda: later)
+
+    await server.authenticator.check_standing(context)
+
+
 async def test_trust_bounds_how_long_a_former_role_holds(server: Server, clock: Clock) -> None:
     token = server.token()
     await server.call(token)
