@@ -94,6 +94,15 @@ _TAKE = text(
     """  # noqa: S608  # constants of this module
 ).bindparams(_TENANT, _SUBJECT, _MEASURE, _AMOUNT, _LIMIT)
 
+# Who settles locks a budget before its reservations, too.
+_LOCK_BUDGET = text(
+    """
+    SELECT FROM budgets
+    WHERE tenant_id = :of_tenant AND subject_id = :of_subject AND measure = :of_measure
+    FOR NO KEY UPDATE
+    """
+).bindparams(_TENANT, _SUBJECT, _MEASURE)
+
 _DROP_EXPIRED = text(
     """
     WITH gone AS (
@@ -108,13 +117,16 @@ _DROP_EXPIRED = text(
     """
 ).bindparams(_TENANT, _SUBJECT, _MEASURE)
 
+# Of the period that it was taken from: another may have begun since.
 _ADD = text(
-    f"""
+    """
     INSERT INTO budget_reservations
         (tenant_id, id, subject_id, measure, period, amount, expire_time)
-    VALUES (:of_tenant, :of_reservation, :of_subject, :of_measure, {_period(":of_measure")},
-            :amount, clock_timestamp() + make_interval(secs => :seconds))
-    """  # noqa: S608  # constants of this module
+    SELECT tenant_id, :of_reservation, subject_id, measure, period,
+           :amount, clock_timestamp() + make_interval(secs => :seconds)
+    FROM budgets
+    WHERE tenant_id = :of_tenant AND subject_id = :of_subject AND measure = :of_measure
+    """
 ).bindparams(
     _TENANT, _RESERVATION, _SUBJECT, _MEASURE, _AMOUNT, bindparam("seconds", type_=Double())
 )
@@ -231,6 +243,7 @@ class PostgresLimitRepository:
         if await self._transaction.changes(_TAKE, values):
             return True
         await self._begin_periods([claim])
+        await self._transaction.execute(_LOCK_BUDGET, self._of(claim))
         await self._transaction.execute(_DROP_EXPIRED, self._of(claim))
         return await self._transaction.changes(_TAKE, values) > 0
 

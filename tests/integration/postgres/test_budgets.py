@@ -178,6 +178,31 @@ async def test_reservation_that_nobody_settled_ends_with_its_time(books: Books) 
     assert await books.reserve(tokens(1, 100)) is not None
 
 
+async def test_claim_that_looks_for_expired_reservations_lets_one_be_settled(books: Books) -> None:
+    """Both lock the budget first: else each would have what the other waits for."""
+    await books.reserve(tokens(100, 100), lifetime=-1)
+    async with books.owner.transaction():
+        await books.owner.execute(f"SET LOCAL app.tenant_id = '{books.tenant_id}'")
+        await books.owner.execute("SELECT FROM budgets FOR NO KEY UPDATE")
+        claim = asyncio.create_task(books.reserve(tokens(100, 100)))
+        await until_waited_for(books.owner)
+
+        await books.owner.execute("DELETE FROM budget_reservations")
+        await books.owner.execute("UPDATE budgets SET reserved = 0, used = 1")
+
+    refusal = await claim
+    assert refusal is not None
+    assert (await books.counters())[TENANT, TOKENS] == (1, 0)
+
+
+async def until_waited_for(owner: asyncpg.Connection) -> None:
+    """Wait until another transaction waits for a lock of this one's."""
+    waiting = "SELECT FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    async with asyncio.timeout(20):
+        while not await owner.fetch(waiting):  # noqa: ASYNC110  # Postgres knows
+            await asyncio.sleep(0.01)
+
+
 async def test_built_in_model_uses_no_budget(books: Books) -> None:
     await books.reserve(tokens(1, 100))
 
