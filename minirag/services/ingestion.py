@@ -190,8 +190,7 @@ class Ingestion:
                     raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
                 await uow.chunks.put(rows)
                 if start >= len(chunks):
-                    if limits.chunks is not None:
-                        await require_chunk_room(uow, limits, more, lock=True)
+                    # Locks the document, which uploads do before they lock the stock, too.
                     await uow.documents.set_version_state(
                         version.id,
                         DocumentState.EMBEDDING,
@@ -201,6 +200,8 @@ class Ingestion:
                         chunk_count=len(chunks),
                         chunks_indexed=0,
                     )
+                    if limits.chunks is not None:
+                        await require_chunk_room(uow, limits, more, lock=True)
         return len(chunks), chunks[: self._batch_size]
 
     def _cut(self, work: _Work, parsed: ParsedText) -> list[Chunk]:

@@ -13,6 +13,7 @@ import pytest
 from minirag.domain.chats import Completed
 from minirag.domain.documents import Collection, DocumentState, FailureCode
 from minirag.domain.ids import new_id
+from minirag.domain.jobs import JobKind
 from minirag.domain.limits import Limits, Stock
 from minirag.domain.retrieval import RetrievalMode, RetrievalSettings
 from minirag.domain.webhooks import Webhook, WebhookEventType
@@ -166,6 +167,33 @@ async def test_document_with_more_chunks_than_there_is_room_for_fails_and_keeps_
     assert "this document has 2" in failed.version.failure.reason
     assert await world.count_rows("chunks") == 2
     assert (await read_stock(world)).chunks == 2
+
+
+async def test_document_that_is_split_waits_for_an_upload_to_it_without_the_stocks_lock(
+    world: World, collection: Collection
+) -> None:
+    """An upload of its next version locks the document, then the stock: else both would wait for ever."""
+    await limit(world, Limits(chunks=100))
+    document = await world.upload(collection, paragraphs("walrus", "heron"))
+    job = await world.take_job(JobKind.INGEST_VERSION)
+    uploading, told = asyncio.Event(), asyncio.Event()
+
+    async def wait_for_upload() -> None:
+        told.set()
+        await uploading.wait()
+
+    world.blobs.before["put"] = wait_for_upload  # the text, before the chunks' transaction
+    ingesting = asyncio.create_task(world.ingestion.ingest_version(job))
+    await told.wait()
+    async with world.uow.inner.tenant(world.context) as upload_of_next:
+        await upload_of_next.documents.update_metadata(document.id, display_name="Next")
+        uploading.set()
+        await world.until_locked()
+        stock = await upload_of_next.limits.read_stock(lock=True)
+    await ingesting
+
+    assert stock == Stock(1, len(paragraphs("walrus", "heron")), 0)
+    assert (await world.documents.get(world.context, document.id)).state is DocumentState.READY
 
 
 # -- budgets
