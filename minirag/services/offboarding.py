@@ -83,7 +83,7 @@ class OffboardingService:
             if restored is None:
                 raise FailedPrecondition(
                     "the tenant's erasure has begun and can't be undone"
-                    if current.state is TenantState.ERASING
+                    if current.state in (TenantState.DELETING, TenantState.ERASING)
                     else "the tenant isn't being deleted: there is nothing to undo"
                 )
             inner = await uow.enter_tenant(tenant_id)
@@ -96,7 +96,6 @@ class OffboardingService:
             return restored
 
     async def _begin(self, inner: TenantUnitOfWork, tenant: Tenant) -> Operation:
-        assert tenant.purge_time is not None  # noqa: S101  # set together with the state
         operation = Operation(
             id=new_id(),
             tenant_id=tenant.id,
@@ -104,7 +103,8 @@ class OffboardingService:
             state=OperationState.PENDING,
             subject_id=tenant.id,
             create_time=tenant.update_time,
-            start_time=tenant.purge_time,
+            # None in a deletion that an earlier version began: at once.
+            start_time=tenant.purge_time or tenant.update_time,
         )
         await inner.operations.add(operation)
         return operation

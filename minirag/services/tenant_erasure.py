@@ -10,6 +10,8 @@ from minirag.domain.operations import OperationKind, OperationState, StoreCount
 from minirag.domain.retrieval import VectorFilter
 from minirag.errors import Unavailable
 from minirag.services.blob_keys import tenant_prefix
+from minirag.services.clock import utc_now
+from minirag.services.jobs import TryLater
 from minirag.services.ports.files import BlobStore
 from minirag.services.ports.operations import TenantQueue
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
@@ -44,11 +46,13 @@ class TenantErasure:
     async def erase_tenant(self, job: Job) -> None:
         """Erase everything a tenant has; nothing when it was undeleted meanwhile.
 
-        Raises `Unavailable` when a store is away or holds something afterwards: the job comes again.
+        Raises `Unavailable` when a store is away or holds something afterwards, `TryLater` in a grace
+        period: the job comes again.
         """
         tenant_id = job.tenant_id
         async with self._uow.tenant(tenant_id) as uow:
             if not await uow.tenants.begin_erasure(tenant_id):
+                await _await_grace(uow, tenant_id)
                 return
             operation = await uow.operations.find_open(OperationKind.DELETE_TENANT, tenant_id)
             operation_id = None if operation is None else operation.id
@@ -109,6 +113,14 @@ class TenantErasure:
             async with self._uow.tenant(tenant_id) as uow:
                 await uow.operations.note(operation_id, f"{error}; it is tried again")
         raise Unavailable(error)
+
+
+async def _await_grace(uow: TenantUnitOfWork, tenant_id: UUID) -> None:
+    """Raise `TryLater` when the tenant was undeleted and then deleted again: its grace period runs."""
+    tenant = await uow.tenants.get(tenant_id)
+    if tenant is not None and tenant.purge_time is not None:
+        left = (tenant.purge_time - utc_now()).total_seconds()
+        raise TryLater(max(left, 1.0), "the tenant's grace period isn't over", counts=False)
 
 
 async def _count_rows(uow: TenantUnitOfWork) -> list[StoreCount]:

@@ -13,10 +13,12 @@ from sqlalchemy import (
     Row,
     Text,
     Uuid,
+    and_,
     bindparam,
     delete,
     func,
     null,
+    or_,
     select,
     update,
 )
@@ -62,7 +64,12 @@ _MARK_DELETING = (
     )
     .returning(*tenants.c)
 )
-_IS_IN_GRACE = (tenants.c.id == _ID, tenants.c.state == TenantState.DELETING.value)
+# A deletion that a version without grace periods began has no purge_time, and no way back.
+_IS_IN_GRACE = (
+    tenants.c.id == _ID,
+    tenants.c.state == TenantState.DELETING.value,
+    tenants.c.purge_time.is_not(None),
+)
 _HASTEN = (
     update(tenants)
     .where(*_IS_IN_GRACE, tenants.c.purge_time > func.clock_timestamp())
@@ -83,7 +90,15 @@ _BEGIN_ERASURE = (
     update(tenants)
     .where(
         tenants.c.id == _ID,
-        tenants.c.state.in_((TenantState.DELETING.value, TenantState.ERASING.value)),
+        or_(
+            tenants.c.state == TenantState.ERASING.value,
+            # A job left from a deletion that was undone must not cut short the grace of the next one.
+            and_(
+                tenants.c.state == TenantState.DELETING.value,
+                func.coalesce(tenants.c.purge_time, tenants.c.update_time)
+                <= func.clock_timestamp(),
+            ),
+        ),
     )
     .values(state=TenantState.ERASING.value)
 )

@@ -102,7 +102,8 @@ class TenantRepository(Protocol):
         """From DELETING back to the state before; None when it isn't in its grace period."""
 
     async def begin_erasure(self, tenant_id: UUID) -> bool:
-        """From DELETING (or ERASING already) to ERASING; False when it was restored, or is gone."""
+        """From DELETING (or ERASING already) to ERASING; False in a grace period, or when it was restored
+        or is gone."""
 
     async def set_limits(
         self, tenant_id: UUID, changes: Mapping[str, int | float | None]

@@ -12,6 +12,7 @@ from minirag.domain.jobs import JobKind
 from minirag.domain.operations import OperationState
 from minirag.domain.tenants import TenantState
 from minirag.errors import FailedPrecondition, NotFound
+from minirag.services.jobs import TryLater
 from minirag.services.operations import OperationService
 from minirag.services.ports.storage import RequestKey
 from minirag.services.tenants import TenantService
@@ -102,6 +103,47 @@ async def test_job_of_an_undeleted_tenant_erases_nothing(
 
     assert await world.count_points() == 2
     assert await world.count_rows("documents") == 1
+
+
+async def test_job_of_an_undone_deletion_does_not_cut_short_the_grace_of_the_next(
+    world: World, collection: Collection
+) -> None:
+    await world.add_ready(collection, TEXT)
+    await world.offboarding.delete(world.tenant_id, now=True, if_revision=None, request=None)
+    job = await world.take_job(JobKind.ERASE_TENANT)
+    await world.offboarding.undelete(world.tenant_id, request=None)
+    await world.offboarding.delete(world.tenant_id, now=False, if_revision=None, request=None)
+
+    with pytest.raises(TryLater) as later:
+        await world.tenant_erasure.erase_tenant(job)
+
+    assert later.value.delay == pytest.approx(timedelta(days=7).total_seconds(), abs=60)
+    assert await world.count_points() == 2
+    assert await world.count_rows("documents") == 1
+
+
+async def test_deletion_that_an_earlier_version_began_is_joined_and_not_undone(
+    world: World, collection: Collection
+) -> None:
+    """Before there were grace periods a deletion was a state and a job that was due at once."""
+    await world.add_ready(collection, TEXT)
+    async with world.uow.inner.platform() as platform:
+        await platform.tenants.update(world.tenant_id, state=TenantState.DELETING)
+    async with world.uow.inner.tenant(world.tenant_id) as unit:
+        await unit.jobs.add(JobKind.ERASE_TENANT, world.tenant_id)
+
+    with pytest.raises(FailedPrecondition, match="has begun"):
+        await world.offboarding.undelete(world.tenant_id, request=None)
+    tenant, operation = await world.offboarding.delete(
+        world.tenant_id, now=True, if_revision=None, request=None
+    )
+    await _run_due(world)
+
+    receipt = await OperationService(world.uow.inner).get(PlatformContext(), operation.id)
+    assert tenant is not None
+    assert tenant.state is TenantState.DELETING
+    assert receipt.state is OperationState.SUCCEEDED
+    assert await world.count_rows("tenants") == 0
 
 
 async def test_now_ends_a_grace_period_that_is_running(
