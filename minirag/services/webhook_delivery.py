@@ -106,7 +106,7 @@ class WebhookDeliverer:
             tenant = await uow.tenants.get(job.tenant_id)
             if webhook is None or tenant is None:
                 return None
-            if tenant.state is TenantState.DELETING:
+            if tenant.state in (TenantState.DELETING, TenantState.ERASING):
                 await uow.webhook_deliveries.give_up(delivery.id, TENANT_GOING)
                 return None
             if not webhook.is_enabled:

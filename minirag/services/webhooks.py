@@ -249,6 +249,8 @@ class WebhookService:
             revived = await uow.webhook_deliveries.revive(delivery_id)
             if revived is None:
                 raise FailedPrecondition("the delivery is on its way already: wait for it to end")
+            # One that was given up early still has the job that waited for its next attempt.
+            await uow.jobs.withdraw(JobKind.DELIVER_WEBHOOK, delivery_id)
             await uow.jobs.add(JobKind.DELIVER_WEBHOOK, delivery_id)
             await record_change(
                 uow.audit,

@@ -241,6 +241,22 @@ async def test_disabled_webhook_drops_what_is_on_its_way(desk: HookDesk) -> None
     assert len(desk.target.received) == 1
 
 
+async def test_delivery_replayed_while_its_old_job_waits_has_one_job(desk: HookDesk) -> None:
+    webhook, _ = await desk.create()
+    desk.target.answer = desk.target.reply(500)
+    await desk.announce()
+    await desk.work()
+    await desk.update(webhook.id, is_enabled=False)
+    await desk.update(webhook.id, is_enabled=True)
+
+    await desk.service.replay(desk.context, (await desk.delivery(webhook)).id, request=None)
+    await desk.work_on()
+
+    assert len(desk.target.received) == 2
+    (job,) = await desk.jobs()
+    assert job["attempt"] == 1
+
+
 async def test_new_url_holds_for_deliveries_that_wait(desk: HookDesk) -> None:
     webhook, _ = await desk.create()
     desk.target.answer = desk.target.reply(500)
@@ -345,11 +361,14 @@ async def test_old_deliveries_are_forgotten(desk: HookDesk) -> None:
     assert [each.id for each in await desk.deliveries(webhook)] == [newest.id]
 
 
-async def test_tenant_that_is_being_deleted_is_sent_nothing(desk: HookDesk) -> None:
+@pytest.mark.parametrize("state", [TenantState.DELETING, TenantState.ERASING])
+async def test_tenant_that_is_being_deleted_is_sent_nothing(
+    desk: HookDesk, state: TenantState
+) -> None:
     webhook, _ = await desk.create()
     await desk.announce()
     async with desk.uow.platform() as platform:
-        await platform.tenants.update(desk.tenant_id, state=TenantState.DELETING)
+        await platform.tenants.update(desk.tenant_id, state=state)
 
     await desk.work()
 
