@@ -18,7 +18,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from minirag.cli.encryption import Encryption
+from minirag.cli.encryption import Encryption, is_local
 from minirag.cli.exit_codes import ExitCode
 from minirag.cli.failures import CliFailure, reporting
 from minirag.cli.output import Output
@@ -57,7 +57,8 @@ PlatformKeyOption = Annotated[
         "--platform-key",
         envvar="MINIRAG_PLATFORM_KEY",
         metavar="KEY",
-        help="The platform key. Default: the file platform.key of this machine's own node.",
+        help="The platform key. Default, for a server on this machine: the file platform.key of its own"
+        " node.",
         show_default=False,
         rich_help_panel=_PANEL,
     ),
@@ -167,9 +168,10 @@ def client_command(
                 encryption = Encryption.choose(server, tls, authority, *shown)
                 key: str | StoredSession | None = None
                 if credential is not Credential.NONE:
-                    key = _platform_key(keys["platform_key"]) if is_platform else keys["api_key"]
+                    given_key = keys["platform_key" if is_platform else "api_key"]
                     key = (
-                        key
+                        given_key
+                        or (_own_platform_key(server) if is_platform else None)
                         or _signed_in(server, is_platform)
                         or _missing_key(credential, is_platform)
                     )
@@ -222,10 +224,10 @@ def _missing_key(credential: Credential, is_platform: bool) -> str:
     )
 
 
-def _platform_key(given: str | None) -> str | None:
-    """The key that was named, else that of this machine's own node; None where there is neither."""
-    if given:
-        return given
+def _own_platform_key(server: str) -> str | None:
+    """The key of this machine's own node, for a server on this machine: no other is shown it."""
+    if not is_local(server):
+        return None
     from minirag.embedded.layout import DataDirectory, default_data_directory  # noqa: PLC0415
 
     path = DataDirectory(default_data_directory()).platform_key
