@@ -86,6 +86,10 @@ async def _mark_deleting(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
     await unit.tenants.mark_deleting(stage.theirs, purge_after=timedelta(days=1))
 
 
+async def _mark_deleting_now(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.tenants.mark_deleting(stage.theirs, purge_after=timedelta(0))
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     **MORE_SCENARIOS,
     "PostgresApiKeyRepository.add": Scenario(
@@ -221,7 +225,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         lambda r, s: _unguarded(r).restore(s.theirs), _mark_deleting, may_do_ours=True
     ),
     "PostgresTenantRepository.begin_erasure": Scenario(
-        lambda r, s: _unguarded(r).begin_erasure(s.theirs), _mark_deleting, may_do_ours=True
+        lambda r, s: _unguarded(r).begin_erasure(s.theirs), _mark_deleting_now, may_do_ours=True
     ),
     "PostgresTenantRepository.set_limits": Scenario(
         lambda r, s: _unguarded(r).set_limits(s.theirs, {"documents": 0}), may_do_ours=True
