@@ -33,8 +33,8 @@ async def check_schema(app_url: str) -> None:
 def _check(connection: Connection) -> None:
     if connection.execute(_UNBOUND).scalar_one():
         raise FailedPrecondition(
-            "the database role of MINIRAG_DATABASE_URL is a superuser, has BYPASSRLS or owns tables:"
-            " row-level security doesn't bind it; name the application's own role"
+            "the database role of MINIRAG_DATABASE_URL is a superuser, has BYPASSRLS, may become a role that"
+            " is or has, or owns tables: row-level security doesn't bind it; name the application's own role"
         )
     # A role that was never granted anything sees the table's name only.
     may_read = connection.execute(_MAY_READ).scalar_one()
@@ -53,6 +53,8 @@ def _check(connection: Connection) -> None:
 _UNBOUND = text(
     """
     SELECT rolsuper OR rolbypassrls
+        OR EXISTS (SELECT FROM pg_roles other WHERE (other.rolsuper OR other.rolbypassrls)
+                   AND pg_has_role(pg_roles.oid, other.oid, 'MEMBER'))
         OR EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid AND relpersistence <> 't')
     FROM pg_roles WHERE rolname = current_user
     """

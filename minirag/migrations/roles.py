@@ -61,6 +61,8 @@ def check_role(connection: Connection, role: AppRole) -> None:
         problem = "is a superuser"
     elif found.rolbypassrls:
         problem = "has BYPASSRLS"
+    elif found.unbound is not None:
+        problem = f"may become {found.unbound}, which isn't bound by policies"
     elif found.owned is not None:
         problem = f"owns the table {found.owned}"
     elif found.is_owner:
@@ -120,6 +122,9 @@ _FIND_ROLE = text(
 _ROLE_RIGHTS = text(
     """
     SELECT r.rolsuper, r.rolbypassrls,
+           (SELECT other.rolname FROM pg_roles other
+            WHERE (other.rolsuper OR other.rolbypassrls)
+              AND pg_has_role(r.oid, other.oid, 'MEMBER') LIMIT 1) AS unbound,
            (SELECT c.relname FROM pg_class c
             WHERE c.relowner = r.oid AND c.relpersistence <> 't' LIMIT 1) AS owned,
            EXISTS (SELECT FROM pg_class c

@@ -112,6 +112,7 @@ async def test_owner_that_may_create_roles_needs_not_be_a_superuser(
         ("app_super", "SUPERUSER", "is a superuser"),
         ("app_bypass", "BYPASSRLS", "has BYPASSRLS"),
         ("app_member", "IN ROLE minirag_owner", "may become, the owner"),
+        ("app_heir", "IN ROLE unbound", "may become unbound"),
     ],
 )
 async def test_role_that_policies_do_not_bind_is_refused(
@@ -119,6 +120,8 @@ async def test_role_that_policies_do_not_bind_is_refused(
 ) -> None:
     run_sql(
         url_of(open_server, "postgres", database),
+        "DROP ROLE IF EXISTS unbound",
+        "CREATE ROLE unbound BYPASSRLS",
         f"CREATE ROLE {role} LOGIN PASSWORD 'secret' {attributes}",
     )
 
@@ -126,13 +129,19 @@ async def test_role_that_policies_do_not_bind_is_refused(
         migrate(open_server.owner_url(database), url_of(open_server, role, database))
 
 
-@pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS"])
+@pytest.mark.parametrize(
+    ("role", "gift"),
+    [
+        ("app_later_super", "ALTER ROLE app_later_super SUPERUSER"),
+        ("app_later_bypass", "ALTER ROLE app_later_bypass BYPASSRLS"),
+        ("app_later_heir", "GRANT postgres TO app_later_heir"),
+    ],
+)
 async def test_server_refuses_a_role_that_was_given_too_much_later(
-    open_server: PostgresServer, database: str, attribute: str
+    open_server: PostgresServer, database: str, role: str, gift: str
 ) -> None:
-    role = f"app_later_{attribute.lower()}"
     migrate(url_of(open_server, "postgres", database), url_of(open_server, role, database))
-    run_sql(url_of(open_server, "postgres", database), f"ALTER ROLE {role} {attribute}")
+    run_sql(url_of(open_server, "postgres", database), gift)
 
     with pytest.raises(FailedPrecondition, match="row-level security"):
         await check_schema(url_of(open_server, role, database))
