@@ -53,7 +53,7 @@ def _retry_after(answer: Answer) -> float | None:
         return float(text[:9])
     try:
         time = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
