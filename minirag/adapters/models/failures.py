@@ -20,6 +20,9 @@ from minirag.errors import (
 
 log = structlog.get_logger(__name__)
 
+LONGEST_RETRY_AFTER = 86_400.0
+"""A day, in seconds: of what a provider asks for, as it could ask for anything."""
+
 _CODE = re.compile(r"[a-z][a-z_]{1,60}|[0-9]{3}")
 _UNREACHABLE = "The model provider can't be reached or broke off its answer; try again shortly"
 
@@ -105,7 +108,15 @@ def silent_for(seconds: float) -> ProviderUnavailable:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Read `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None when absent or odd."""
+    """Read `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None when absent or odd.
+
+    More than `LONGEST_RETRY_AFTER` is that: clients, and jobs, ask again some time.
+    """
+    seconds = _read_retry_after(headers)
+    return None if seconds is None else min(seconds, LONGEST_RETRY_AFTER)
+
+
+def _read_retry_after(headers: Mapping[str, str]) -> float | None:
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -115,9 +126,9 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        return max(date.timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
         return None
-    return max(date.timestamp() - time.time(), 0.0)
 
 
 def _number(value: str | None) -> float | None:
