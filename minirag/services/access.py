@@ -91,34 +91,27 @@ class Authenticator:
             return PlatformContext()
         return await self._check(token, fingerprint, now)
 
-    async def check_standing(self, principal: Principal) -> None:
-        """Return if whoever began a long call would still be let in.
+    async def check_standing(self, principal: Principal, authorization: str | None) -> None:
+        """Return if whoever began a long call would still be let in; raises as `authenticate` does.
 
-        Raises `Unauthenticated` when the key was revoked or the session ended, `PermissionDenied` when the
-        tenant is suspended or the user's role was lowered, `Unavailable`. That a token, or a key, has
-        lapsed meanwhile doesn't count: the call began in time.
+        Of a user it is the session that counts, and that the role wasn't lowered: an access token lasts
+        for minutes, and the call began in time.
         """
-        if isinstance(principal, PlatformContext):
+        if isinstance(principal, PlatformContext) or principal.session_id is None:
+            await self.authenticate(authorization)
             return
-        if principal.key_id is not None:
-            async with self._uow.credential(principal.key_id) as uow:
-                credential = await uow.load()
-            if credential is None or credential.key.revoke_time is not None:
-                raise _key_unknown()
-            _require_active(credential.tenant_state)
-        elif principal.session_id is not None:
-            async with self._uow.tenant(principal.tenant_id) as uow:
-                found = await uow.sessions.load(principal.session_id)
-            if found is None:
-                raise _session_ended()
-            _require_session(found)
-            _require_active(found.tenant_state)
-            if principal.role is not None and not found.user.role.covers(principal.role):
-                raise PermissionDenied(
-                    "your role was lowered in the middle of the call: call again",
-                    reason="ROLE_MISSING",
-                    metadata={"role": principal.role.value},
-                )
+        async with self._uow.tenant(principal.tenant_id) as uow:
+            found = await uow.sessions.load(principal.session_id)
+        if found is None:
+            raise _session_ended()
+        _require_session(found)
+        _require_active(found.tenant_state)
+        if principal.role is not None and not found.user.role.covers(principal.role):
+            raise PermissionDenied(
+                "your role was lowered in the middle of the call: call again",
+                reason="ROLE_MISSING",
+                metadata={"role": principal.role.value},
+            )
 
     async def _check(self, token: str, fingerprint: bytes, now: float) -> TenantContext:
         self._trusted.pop(fingerprint, None)

@@ -83,9 +83,8 @@ class FakeAuthenticator:
             raise Unauthenticated("unknown key")
         return self.contexts[token]
 
-    async def check_standing(self, principal: Principal) -> None:
-        if self.fails_with is not None:
-            raise self.fails_with
+    async def check_standing(self, principal: Principal, authorization: str | None) -> None:
+        await self.authenticate(authorization)
 
 
 class FakeRefusals:

@@ -58,7 +58,7 @@ LATE_SECONDS = 1.0
 class CredentialChecker(Protocol):
     async def authenticate(self, authorization: str | None) -> Principal: ...
 
-    async def check_standing(self, principal: Principal) -> None: ...
+    async def check_standing(self, principal: Principal, authorization: str | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
             await self._authenticator.authenticate(call.authorization)
 
         async def check_standing() -> None:
-            await self._authenticator.check_standing(call.caller)
+            await self._authenticator.check_standing(call.caller, call.authorization)
 
         if not (rule.is_endless or rule.is_client_paced):
             return None

@@ -280,22 +280,29 @@ async def test_no_trust_asks_the_store_each_time(clock: Clock) -> None:
     ("state", "change", "refusal"),
     [
         (TenantState.ACTIVE, {"revoke_time": utc_now()}, Unauthenticated),
+        (TenantState.ACTIVE, {"secret_digest": b"another"}, Unauthenticated),
         (TenantState.SUSPENDED, {}, PermissionDenied),
         (TenantState.DELETING, {}, PermissionDenied),
     ],
-    ids=["revoked", "suspended", "deleting"],
+    ids=["revoked", "replaced", "suspended", "deleting"],
 )
 async def test_key_that_was_shut_out_has_no_standing_to_go_on(
-    server: Server, state: TenantState, change: dict[str, Any], refusal: type[MiniRagError]
+    server: Server,
+    clock: Clock,
+    state: TenantState,
+    change: dict[str, Any],
+    refusal: type[MiniRagError],
 ) -> None:
+    shown = f"Bearer {server.text}"
     context = await server.call()
     assert isinstance(context, TenantContext)
-    await server.authenticator.check_standing(context)
+    await server.authenticator.check_standing(context, shown)
 
     server.store(state, **change)
+    clock.now += TRUST_SECONDS
 
     with pytest.raises(refusal):
-        await server.authenticator.check_standing(context)
+        await server.authenticator.check_standing(context, shown)
 
 
 async def test_trusted_keys_are_forgotten_beyond_a_number(

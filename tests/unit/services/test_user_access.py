@@ -196,7 +196,7 @@ async def test_who_was_shut_out_has_no_standing_to_go_on(
     server.change(**change)
 
     with pytest.raises(refusal):
-        await server.authenticator.check_standing(context)
+        await server.authenticator.check_standing(context, "Bearer of nothing")
 
 
 async def test_long_call_goes_on_when_its_token_has_expired(
@@ -206,7 +206,7 @@ async def test_long_call_goes_on_when_its_token_has_expired(
     later = server.expire_time
     monkeypatch.setattr(access, "utc_now", lambda: later)
 
-    await server.authenticator.check_standing(context)
+    await server.authenticator.check_standing(context, "Bearer of nothing")
 
 
 async def test_trust_bounds_how_long_a_former_role_holds(server: Server, clock: Clock) -> None:
