@@ -42,12 +42,18 @@ from minirag.services.ports.webhooks import WebhookSender
 from minirag.services.provider_keys import TenantProviderKeys
 from minirag.services.resealing import Resealing
 
+STATEMENT_SECONDS = 30.0
+ERASURE_SECONDS = 4 * 3600.0
+"""The rows of a whole tenant go in one statement: two minutes for some millions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
     """The ports, plugged."""
 
     uow: UnitOfWorkFactory
+    erasure_uow: UnitOfWorkFactory
+    """For statements that take long, each transaction on a connection of its own."""
     vectors: VectorStore
     blobs: BlobStore
     parser: SandboxedParser
@@ -67,6 +73,8 @@ async def open_adapters(settings: Settings, opening: AsyncExitStack) -> Adapters
     keyring = open_keyring(settings)
     uow = _open_database(settings)
     opening.push_async_callback(uow.close)
+    erasure_uow = _open_database(settings, pool_size=0, statement_seconds=ERASURE_SECONDS)
+    opening.push_async_callback(erasure_uow.close)
     vectors = await _open_vectors(settings)
     opening.push_async_callback(vectors.close)
     job_queue: RqJobQueue | None = None
@@ -90,6 +98,7 @@ async def open_adapters(settings: Settings, opening: AsyncExitStack) -> Adapters
     )
     return Adapters(
         uow=uow,
+        erasure_uow=erasure_uow,
         vectors=vectors,
         blobs=_open_blobs(settings),
         parser=parser,
@@ -130,14 +139,21 @@ def _open_rates(settings: Settings, opening: AsyncExitStack) -> RateLimiter:
     return rates
 
 
-def _open_database(settings: Settings) -> PostgresUnitOfWorkFactory:
+def _open_database(
+    settings: Settings, *, pool_size: int | None = None, statement_seconds: float | None = None
+) -> PostgresUnitOfWorkFactory:
+    """By default with the settings' pool, for statements of `STATEMENT_SECONDS`."""
     database_url = secret(settings.database_url)
     if database_url is None:
         raise SettingsError(
             "MINIRAG_DATABASE_URL: set it to the postgresql:// URL of the application's role"
         )
     try:
-        return PostgresUnitOfWorkFactory(database_url, settings.database_pool_size)
+        return PostgresUnitOfWorkFactory(
+            database_url,
+            settings.database_pool_size if pool_size is None else pool_size,
+            command_timeout=statement_seconds or STATEMENT_SECONDS,
+        )
     except ValueError as error:
         raise SettingsError(f"MINIRAG_DATABASE_URL: {error}") from None
 

@@ -189,7 +189,7 @@ class Container:
         deliverer = WebhookDeliverer(uow, self.webhooks, adapters.webhook_sender)
         erasure = Erasure(uow, adapters.blobs, adapters.vectors, spaces)
         tenant_erasure = TenantErasure(
-            uow, adapters.blobs, adapters.vectors, spaces, adapters.job_queue
+            adapters.erasure_uow, adapters.blobs, adapters.vectors, spaces, adapters.job_queue
         )
         self.job_runner = JobRunner(
             uow,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import asyncpg
 import pytest
 
 from minirag.adapters.keyring import generate_entry
-from minirag.bootstrap import Bell, build_container
+from minirag.bootstrap import Bell, adapters, build_container
 from minirag.config import Settings, SettingsError, load_settings
+from minirag.domain.access import PlatformContext
+from minirag.domain.operations import OperationState
 from minirag.errors import FailedPrecondition
 from minirag.repositories.vectors.edge import EdgeVectorStore
+from tests.integration.postgres.records import add_tenant
 from tests.support.database import Database
 
 
@@ -99,6 +106,48 @@ async def test_a_server_needs_no_redis_and_a_worker_says_that_it_does(
         _ = container.job_queue
 
     await container.close()
+
+
+async def test_rows_of_a_tenant_may_take_longer_to_go_than_other_statements(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "STATEMENT_SECONDS", 1.0)
+    container = await build_container(settings_for(database, tmp_path, redis_url=None))
+    tenant_id = await add_tenant(container.uow_factory)
+    owner = await asyncpg.connect(database.owner_url)
+    _, operation = await container.offboarding.delete(
+        tenant_id, now=True, if_revision=None, request=None
+    )
+    job_id = await owner_fetchval(owner, tenant_id, "SELECT id FROM jobs")
+
+    async with owner.transaction():
+        # Holds up the deletion of the row, as many rows below it would.
+        await owner_fetchval(owner, tenant_id, "SELECT 1 FROM tenants FOR KEY SHARE")
+        erasing = asyncio.create_task(container.job_runner.run(tenant_id, job_id))
+        async with asyncio.timeout(20):
+            while not await owner.fetch(HELD_UP, 2.0):  # noqa: ASYNC110  # Postgres knows
+                await asyncio.sleep(0.05)
+    await erasing
+
+    async with container.uow_factory.platform() as platform:
+        assert await platform.tenants.get(tenant_id) is None
+    receipt = await container.operations.get(PlatformContext(), operation.id)
+    assert receipt.state is OperationState.SUCCEEDED
+    await owner.close()
+    await container.close()
+
+
+HELD_UP = """
+    SELECT FROM pg_locks
+    WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))
+      AND clock_timestamp() - waitstart > make_interval(secs => $1)
+"""
+
+
+async def owner_fetchval(owner: asyncpg.Connection, tenant_id: UUID, statement: str) -> Any:
+    """The statement's value, with the tenant's rows alone in sight."""
+    await owner.execute(f"SET app.tenant_id = '{tenant_id}'")
+    return await owner.fetchval(statement)
 
 
 def test_the_bell_rings_for_nobody_until_it_is_connected() -> None:

@@ -161,7 +161,8 @@ class PostgresUnitOfWorkFactory:
     """Opens units of work on a pool of connections; belongs to one event loop.
 
     `pool_size` connections at most; who finds none free within `pool_timeout` seconds gets `Unavailable`,
-    as does who waits longer than `command_timeout` seconds for one statement.
+    as does who waits longer than `command_timeout` seconds for one statement. With a `pool_size` of 0
+    each transaction has a connection of its own.
     """
 
     def __init__(
