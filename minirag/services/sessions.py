@@ -23,7 +23,6 @@ from minirag.errors import (
     InvalidRequest,
     LimitExceeded,
     MiniRagError,
-    NotFound,
     PermissionDenied,
     Unauthenticated,
 )
@@ -240,12 +239,12 @@ class SessionService:
             )
 
     async def describe(self, context: TenantContext) -> SignedInUser:
-        """Who the caller is."""
-        user_id, session_id = _ids(context)
+        """Who the caller is. Raises `Unauthenticated` when the user was deleted a moment ago."""
+        _, session_id = _ids(context)
         async with self._uow.tenant(context) as uow:
             found = await uow.sessions.load(session_id)
         if found is None:
-            raise NotFound("user", encode_id(IdKind.USER, user_id))
+            raise Unauthenticated("the session has ended: sign in again")
         return found
 
     async def _verify(self, user: User | None, password: str, attempt: Attempt) -> bool:

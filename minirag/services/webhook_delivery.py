@@ -125,16 +125,21 @@ class WebhookDeliverer:
     async def _settle(
         self, job: Job, webhook: Webhook, delivery: WebhookDelivery, attempt: Attempt
     ) -> None:
-        is_last = job.attempt >= MOST_ATTEMPTS or attempt.is_gone
-        state = DeliveryState.DEAD if is_last else DeliveryState.PENDING
-        if attempt.is_delivered:
-            state = DeliveryState.DELIVERED
-        error = GONE if attempt.is_gone else attempt.error
         async with self._uow.tenant(job.tenant_id) as uow:
+            is_gone = False
+            if attempt.is_gone:
+                # A new URL that was set meanwhile isn't to pay for the old one.
+                current = await uow.webhooks.get(webhook.id)
+                is_gone = current is not None and current.url == webhook.url
+            is_last = job.attempt >= MOST_ATTEMPTS or is_gone
+            state = DeliveryState.DEAD if is_last else DeliveryState.PENDING
+            if attempt.is_delivered:
+                state = DeliveryState.DELIVERED
+            error = GONE if is_gone else attempt.error
             recorded = await uow.webhook_deliveries.record_attempt(
                 delivery.id, state, status=attempt.status, error=error
             )
-            if attempt.is_gone:
+            if is_gone:
                 await uow.webhooks.update(webhook.id, is_enabled=False)
                 await uow.webhook_deliveries.give_up_all(webhook.id, GONE)
                 await record_change(

@@ -174,7 +174,7 @@ async def test_a_parser_sees_no_secret_in_its_environment(
     await parser.close()
 
     names = {line.partition("=")[0] for line in parsed.text.splitlines()}
-    assert names <= {"PYTHONPATH", "PYTHONUTF8", "LANG", "LC_CTYPE"}
+    assert names <= {"PYTHONPATH", "PYTHONUTF8", "LANG", "LC_CTYPE", "GRPC_VERBOSITY"}
 
 
 async def test_a_parser_reaches_no_network_where_the_system_allows_that(

@@ -14,9 +14,8 @@ import pytest
 import structlog
 from qdrant_client import AsyncQdrantClient
 
-from minirag import bootstrap
 from minirag.adapters.passwords import Argon2Passwords, HashCost
-from minirag.bootstrap import Container, build_container
+from minirag.bootstrap import Container, adapters, build_container
 from minirag.config import Settings, load_settings
 from minirag.embedded.redis import RedisServer
 from minirag.repositories.vectors.qdrant import QdrantVectorStore
@@ -98,7 +97,7 @@ async def served(
         )
         (directory / "blobs").mkdir()
         stores: list[TwinStore] = []
-        open_vectors = bootstrap._open_vectors
+        open_vectors = adapters._open_vectors
 
         async def open_both(settings: Settings) -> TwinStore:
             memory = QdrantVectorStore(client=AsyncQdrantClient(":memory:"))
@@ -106,9 +105,9 @@ async def served(
             return stores[0]
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bootstrap, "_open_vectors", open_both)
+            patch.setattr(adapters, "_open_vectors", open_both)
             # Users are made by the hundred, and nobody attacks their passwords.
-            patch.setattr(bootstrap, "Argon2Passwords", partial(Argon2Passwords, CHEAP))
+            patch.setattr(adapters, "Argon2Passwords", partial(Argon2Passwords, CHEAP))
             container = await build_container(settings)
         runtime = WorkerRuntime(container)
         container.bell.connect(runtime.wake)

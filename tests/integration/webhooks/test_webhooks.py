@@ -29,6 +29,7 @@ from minirag.services.webhooks import MOST_WEBHOOKS, TESTS, TestRate
 from tests.integration.postgres.records import add_tenant, make_request
 from tests.integration.webhooks.conftest import QUOTA, READY, HookDesk
 from tests.support.hook_target import open_target
+from tests.support.waiting import until
 
 
 async def test_secret_is_shown_and_kept_sealed(desk: HookDesk) -> None:
@@ -121,6 +122,25 @@ async def test_changes_are_kept_and_a_stale_etag_is_a_conflict(desk: HookDesk) -
         await desk.service.delete(
             desk.context, webhook.id, if_revision=webhook.revision, request=None
         )
+
+
+async def test_new_url_is_not_disabled_because_the_old_one_is_gone(desk: HookDesk) -> None:
+    webhook, _ = await desk.create()
+    desk.target.is_hanging = True
+    await desk.announce()
+    await desk.start_jobs()
+    await until(lambda: desk.target.received, within=20)
+
+    async with open_target() as other:
+        await desk.update(webhook.id, url=other.url)
+        (writer,) = desk.target.writers
+        writer.write(desk.target.reply(410))
+        await desk.background.close(timeout=20)
+        await desk.work_on()
+
+        assert len(other.received) == 1
+    assert (await desk.service.get(desk.context, webhook.id)).is_enabled
+    assert (await desk.delivery(webhook)).state is DeliveryState.DELIVERED
 
 
 async def test_deleted_webhook_takes_its_deliveries_along(desk: HookDesk) -> None:

@@ -35,7 +35,7 @@ def forge(
     *, key: bytes | None = None, algorithm: str = "HS256", kid: Any = "k1", **claims: Any
 ) -> str:
     """A token as the server signs it, but for what is named; a claim that is None is left out."""
-    usual = {**IDS, "iss": "minirag", "iat": int(time.time()), "exp": int(time.time()) + 60}
+    usual = {**IDS, "iss": "minirag", "iat": int(time.time()), "exp": int(time.time()) + 86_400}
     payload = {name: value for name, value in (usual | claims).items() if value is not None}
     own = EnvelopeKeyring(KEYS).derive("access token")["k1"]
     headers = {} if kid is None else {"kid": kid}
@@ -70,7 +70,7 @@ def unsigned(**header: Any) -> str:
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
-    payload = {**IDS, "iss": "minirag", "iat": int(time.time()), "exp": int(time.time()) + 60}
+    payload = {**IDS, "iss": "minirag", "iat": int(time.time()), "exp": int(time.time()) + 86_400}
     return f"mrt_{part({'typ': 'JWT', 'kid': 'k1', **header})}.{part(payload)}."
 
 
