@@ -11,7 +11,6 @@ from uuid import UUID
 import structlog
 
 from minirag.domain.chats import Generation, GenerationState, Message
-from minirag.domain.ids import new_id
 from minirag.domain.usage import Usage, UsageKind, UsageRecord
 from minirag.errors import MiniRagError, Unavailable
 from minirag.services.background import BackgroundTasks, try_later
@@ -155,7 +154,8 @@ class GenerationLedger:
 
 def _usage_record(generation: Generation, usage: Usage, timing: Timing) -> UsageRecord:
     return UsageRecord(
-        id=new_id(),
+        # The same in each attempt to write it: a commit whose outcome nobody knows may have succeeded.
+        id=generation.id,
         tenant_id=generation.tenant_id,
         kind=UsageKind.CHAT,
         model=generation.model,

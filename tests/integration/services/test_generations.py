@@ -116,3 +116,18 @@ async def test_end_of_an_answer_whose_caller_left_is_waited_for_before_the_pools
 
     assert await _state_of(world, generation) is GenerationState.COMPLETED
     assert await world.count_rows("usage_records") == 1
+
+
+async def test_answer_of_a_deleted_conversation_that_is_recorded_twice_is_billed_once(
+    world: World,
+) -> None:
+    """As after a commit whose outcome nobody knows: the generation, which would tell, is gone."""
+    generation, answer = await _add_running(world)
+    async with world.uow.inner.tenant(world.tenant_id) as unit:
+        await unit.conversations.remove(generation.conversation_id)
+    message = replace(answer, state=GenerationState.COMPLETED, content="whole")
+
+    for _ in range(2):
+        await world.ledger.finish(generation, message, TIMING)
+
+    assert await world.count_rows("usage_records") == 1
