@@ -64,4 +64,5 @@ class QuotaEvents:
                 await announce(uow, quota_reached(tenant_id, limit, period=period, key_id=key_id))
                 await remember(uow.requests, once, limit=limit)
         except MiniRagError as error:
+            self._told.pop((tenant_id, key_id, limit), None)  # the next refusal is told instead
             log.warning("quota_not_announced", limit=limit, error=error.message)

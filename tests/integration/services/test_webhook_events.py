@@ -11,8 +11,12 @@ import pytest
 from minirag.domain.chats import Generation
 from minirag.domain.documents import Collection
 from minirag.domain.ids import IdKind, encode_id
+from minirag.domain.limits import Measure
 from minirag.domain.webhooks import WebhookEventType
+from minirag.errors import Unavailable
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from minirag.services.quota_events import QuotaEvents
+from minirag.services.stock import stock_exceeded
 from tests.integration.postgres.records import make_webhook
 from tests.integration.services.desk import Desk, started
 from tests.integration.services.wiring import World, paragraphs
@@ -128,3 +132,20 @@ async def test_answer_of_a_dead_server_is_told_as_interrupted(desk: Desk, webhoo
     payloads = await told(desk.world)
     assert [payload["data"]["state"] for payload in payloads] == ["COMPLETED", "INTERRUPTED"]
     assert payloads[1]["data"] == of_answer(generation, "INTERRUPTED")
+
+
+async def test_full_quota_that_could_not_be_told_is_told_at_the_next_refusal(
+    world: World, webhook_id: UUID
+) -> None:
+    events = QuotaEvents(world.uow, world.background)
+    refusal = stock_exceeded(Measure.DOCUMENTS, 1)
+
+    async def be_away() -> None:
+        raise Unavailable("Postgres is away")
+
+    for world.uow.before_begin in (be_away, None, None):
+        events.note(world.tenant_id, None, refusal)
+        await world.background.close()
+
+    (payload,) = await told(world)
+    assert payload["data"]["limit"] == "documents"
