@@ -30,6 +30,24 @@ Owner = UUID | None
 """Whose log it is: a tenant's, or with None the platform's."""
 
 
+class MinuteCounts:
+    """How much each owner's log was given this minute."""
+
+    def __init__(self) -> None:
+        self._minute = 0
+        self._counts: dict[Owner, int] = {}
+
+    def has_room(self, owner: Owner) -> bool:
+        minute = int(time.monotonic() // 60)
+        if minute != self._minute:
+            self._minute = minute
+            self._counts.clear()
+        return self._counts.get(owner, 0) < MOST_A_MINUTE
+
+    def add(self, owner: Owner) -> None:
+        self._counts[owner] = self._counts.get(owner, 0) + 1
+
+
 class RefusalLog:
     """Takes events without waiting, and writes them one owner after the other."""
 
@@ -38,9 +56,7 @@ class RefusalLog:
         self._background = background
         self._waiting: dict[Owner, list[AuditEvent]] = {}
         self._count = 0
-        self._minute = 0
-        self._noted: dict[Owner, int] = {}
-        """This minute, by owner."""
+        self._noted = MinuteCounts()
         self._lost = 0
         self._is_writing = False
 
@@ -67,15 +83,10 @@ class RefusalLog:
             self._background.start(self._write_all())
 
     def _has_room(self, owner: Owner) -> bool:
-        minute = int(time.monotonic() // 60)
-        if minute != self._minute:
-            self._minute = minute
-            self._noted.clear()
-        noted = self._noted.get(owner, 0)
-        is_full = self._count >= MOST_WAITING or noted >= MOST_A_MINUTE
+        is_full = self._count >= MOST_WAITING or not self._noted.has_room(owner)
         if is_full or len(self._waiting.get(owner, ())) >= MOST_WAITING_OF_ONE:
             return False
-        self._noted[owner] = noted + 1
+        self._noted.add(owner)
         return True
 
     async def _write_all(self) -> None:

@@ -31,6 +31,7 @@ from minirag.services.background import BackgroundTasks
 from minirag.services.clock import utc_now
 from minirag.services.ports.people import AccessClaims, PasswordHasher, TokenSigner
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.refusals import MinuteCounts
 from minirag.services.sign_in_slowdown import Attempt, SignInSlowdown
 from minirag.services.users import refuse_guessable
 
@@ -89,6 +90,7 @@ class SessionService:
         self._slowdown = slowdown
         self._background = background
         self._lifetimes = lifetimes
+        self._failures = MinuteCounts()
 
     async def sign_in(
         self, *, slug: str, email: str, password: str, peer: str
@@ -258,11 +260,20 @@ class SessionService:
             raise
 
     async def _record_failure(self, tenant_id: UUID | None, user: User | None) -> None:
-        """In the background, and with a transaction for no tenant too: its time must tell nothing."""
+        """In the background, and with a transaction for no tenant too: its time must tell nothing.
+
+        Only so many a minute: nobody's log is filled by strangers.
+        """
         try:
             async with self._uow.tenant(tenant_id or NO_TENANT) as uow:
-                if tenant_id is not None:
-                    await uow.audit.add(_failed_sign_in(tenant_id, user))
+                if tenant_id is None:
+                    return
+                if not self._failures.has_room(tenant_id):
+                    named = encode_id(IdKind.TENANT, tenant_id)
+                    log.warning("failed_sign_in_not_recorded", tenant_id=named, error="too many")
+                    return
+                self._failures.add(tenant_id)
+                await uow.audit.add(_failed_sign_in(tenant_id, user))
         except MiniRagError as error:
             log.warning("failed_sign_in_not_recorded", error=error.message)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -25,6 +26,7 @@ from minirag.errors import (
     Unauthenticated,
 )
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from minirag.services import refusals
 from minirag.services.auditing import CURRENT_ACTOR
 from minirag.services.clock import utc_now
 from minirag.services.sign_in_slowdown import PER_ACCOUNT
@@ -351,3 +353,23 @@ async def test_wrong_current_password_counts_as_a_guess(entrance: Entrance) -> N
 
     assert {type(one) for one in guesses} == {InvalidRequest}
     assert slowed.reason == signing_in.reason == "SIGN_IN_SLOWED"
+
+
+async def test_strangers_who_fail_again_and_again_do_not_fill_the_audit_log(
+    entrance: Entrance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "MOST_A_MINUTE", 2)
+    monkeypatch.setattr(refusals, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    user = await entrance.add()
+
+    refused = [await fails(entrance.sign_in(f"stranger-{n}@example.com")) for n in range(4)]
+    await entrance.sign_in(user.email)
+
+    made, *events = await entrance.events()
+    assert {error.reason for error in refused} == {"SIGN_IN_FAILED"}
+    assert sorted(one.outcome for one in (made, *events)) == [
+        "OK",
+        "OK",
+        "UNAUTHENTICATED",
+        "UNAUTHENTICATED",
+    ]
