@@ -7,11 +7,15 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
+from minirag_sdk.v1 import tenant_service_pb2 as pb
+from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
 
 from tests.support.documents import README, ROOT, blocks, part, tour
 from tests.support.node import NodeProcess
@@ -77,16 +81,37 @@ class Shell:
         return done.stdout.split(f"{NEXT}\n")
 
 
-@pytest.fixture
-def shell(grpcurl: Path) -> Iterator[Shell]:
+@pytest.fixture(scope="module")
+def listening() -> Iterator[NodeProcess]:
     with open_directory() as directory:
         # As the guide of webhooks has it, whose examples send to this machine.
         node = NodeProcess(directory, {"MINIRAG_OUTBOUND_ALLOWED_NETWORKS": "127.0.0.1/32"})
         try:
             node.start()
-            yield Shell(node, f"{grpcurl.parent}:{os.environ['PATH']}", directory)
+            yield node
         finally:
             node.close()
+
+
+@pytest.fixture
+def shell(grpcurl: Path, listening: NodeProcess) -> Iterator[Shell]:
+    """A shell of a reader who begins: no tenant is there yet."""
+    with open_directory() as directory:
+        yield Shell(listening, f"{grpcurl.parent}:{os.environ['PATH']}", directory)
+    with grpc.insecure_channel(listening.address) as channel:
+        _erase_tenants(channel, listening.platform_key)
+
+
+def _erase_tenants(channel: grpc.Channel, platform_key: str) -> None:
+    credential = (("authorization", f"Bearer {platform_key}"),)
+    tenants = TenantServiceStub(channel)
+    for tenant in tenants.ListTenants(pb.ListTenantsRequest(), metadata=credential).tenants:
+        request = pb.DeleteTenantRequest(tenant_id=tenant.id, now=True)
+        tenants.DeleteTenant(request, metadata=credential)
+    deadline = time.monotonic() + SCRIPT_SECONDS
+    while tenants.ListTenants(pb.ListTenantsRequest(), metadata=credential).tenants:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def messages(output: str) -> list[dict]:
@@ -138,7 +163,9 @@ def check_answer(printed: list[dict]) -> None:
     assert "40 euros" in citation["quote"]
 
 
-@pytest.mark.parametrize("page", ["tenants", "users", "documents", "chat", "limits", "usage", "webhooks"])
+@pytest.mark.parametrize(
+    "page", ["tenants", "users", "documents", "chat", "limits", "usage", "webhooks"]
+)
 def test_every_example_of_a_guide_works_after_the_tour(shell: Shell, page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
     examples = blocks(text, "bash")
