@@ -19,7 +19,13 @@ from minirag.domain.tenants import Scope
 from minirag.errors import Unavailable
 from minirag.services.access import Authenticator
 from minirag.services.background import BackgroundTasks
-from tests.integration.api.conftest import Metadata, RunningServer, bearer, serve
+from tests.integration.api.conftest import (
+    Metadata,
+    RunningServer,
+    bearer,
+    open_server,
+    serve,
+)
 from tests.integration.api.contract import NOT_A_MESSAGE, RPCS, Rpc
 from tests.support.endless_uploads import send_until_refused
 from tests.support.fake_services import PLATFORM_KEY, make_container
@@ -31,6 +37,13 @@ FOR_USERS = [rpc for rpc in RPCS if rpc.rule.caller is Caller.USER]
 OPEN = [rpc for rpc in RPCS if rpc.rule.caller is Caller.OPEN]
 GUARDED = [rpc for rpc in RPCS if rpc.rule.caller is not Caller.OPEN]
 FOR_TENANTS = [rpc for rpc in RPCS if rpc.rule.caller is Caller.TENANT]
+
+
+@pytest.fixture(scope="module")
+async def shared() -> AsyncIterator[RunningServer]:
+    """One server for the tests that ask it about each RPC."""
+    async with open_server() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -92,24 +105,24 @@ async def test_every_rpc_of_a_tenant_needs_the_users_role(
 
 
 @pytest.mark.parametrize("rpc", GUARDED, ids=str)
-async def test_every_rpc_needs_a_credential(running: RunningServer, rpc: Rpc) -> None:
-    refused = await refusal(rpc.call(running.channel, NOT_A_MESSAGE))
+async def test_every_rpc_needs_a_credential(shared: RunningServer, rpc: Rpc) -> None:
+    refused = await refusal(rpc.call(shared.channel, NOT_A_MESSAGE))
 
     assert (refused.code, refused.reason) == (StatusCode.UNAUTHENTICATED, "CREDENTIAL_MISSING")
     assert (refused.domain, refused.info_count) == ("minirag", 1)
 
 
 @pytest.mark.parametrize("rpc", SCOPED, ids=str)
-async def test_every_scoped_rpc_needs_its_very_scope(running: RunningServer, rpc: Rpc) -> None:
+async def test_every_scoped_rpc_needs_its_very_scope(shared: RunningServer, rpc: Rpc) -> None:
     """Admitted means that the request is read: these bytes are then refused for what they are."""
     scope = rpc.rule.scope
     assert scope is not None
     needed = set(Scope) if rpc.rule.needs_every_scope else {scope}
-    right = bearer(running.container.authenticator.key_with(*needed))
-    wrong = bearer(running.container.authenticator.key_with(*(set(Scope) - {scope})))
+    right = bearer(shared.container.authenticator.key_with(*needed))
+    wrong = bearer(shared.container.authenticator.key_with(*(set(Scope) - {scope})))
 
-    refused = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, wrong))
-    admitted = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, right))
+    refused = await refusal(rpc.call(shared.channel, NOT_A_MESSAGE, wrong))
+    admitted = await refusal(rpc.call(shared.channel, NOT_A_MESSAGE, right))
 
     assert (refused.code, refused.reason) == (StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
     assert refused.metadata == {"scope": scope.value}
@@ -117,9 +130,9 @@ async def test_every_scoped_rpc_needs_its_very_scope(running: RunningServer, rpc
 
 
 @pytest.mark.parametrize("rpc", FOR_PLATFORM, ids=str)
-async def test_platform_rpcs_refuse_a_tenants_key(running: RunningServer, rpc: Rpc) -> None:
-    refused = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, running.as_tenant))
-    admitted = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, running.as_platform))
+async def test_platform_rpcs_refuse_a_tenants_key(shared: RunningServer, rpc: Rpc) -> None:
+    refused = await refusal(rpc.call(shared.channel, NOT_A_MESSAGE, shared.as_tenant))
+    admitted = await refusal(rpc.call(shared.channel, NOT_A_MESSAGE, shared.as_platform))
 
     assert (refused.code, refused.reason) == (
         StatusCode.PERMISSION_DENIED,
@@ -129,8 +142,8 @@ async def test_platform_rpcs_refuse_a_tenants_key(running: RunningServer, rpc: R
 
 
 @pytest.mark.parametrize("rpc", FOR_TENANTS, ids=str)
-async def test_tenants_rpcs_refuse_the_platform_key(running: RunningServer, rpc: Rpc) -> None:
-    refused = await refusal(rpc.call(running.channel, NOT_A_MESSAGE, running.as_platform))
+async def test_tenants_rpcs_refuse_the_platform_key(shared: RunningServer, rpc: Rpc) -> None:
+    refused = await refusal(rpc.call(shared.channel, NOT_A_MESSAGE, shared.as_platform))
 
     assert (refused.code, refused.reason) == (StatusCode.PERMISSION_DENIED, "TENANT_KEY_REQUIRED")
 
@@ -206,7 +219,7 @@ async def test_refused_calls_reach_no_service(running: RunningServer) -> None:
 
 @pytest.mark.parametrize("rpc", GUARDED, ids=str)
 async def test_calls_are_refused_although_no_request_was_sent(
-    running: RunningServer, rpc: Rpc
+    shared: RunningServer, rpc: Rpc
 ) -> None:
     """On the wire every call may send its request late; here it never comes."""
 
@@ -217,7 +230,7 @@ async def test_calls_are_refused_although_no_request_was_sent(
         return
         yield
 
-    call = running.channel.stream_stream(rpc.path)(send_nothing(), timeout=10)
+    call = shared.channel.stream_stream(rpc.path)(send_nothing(), timeout=10)
 
     refused = await refusal(call.read())
     is_answered.set()

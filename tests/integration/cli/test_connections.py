@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -166,4 +167,6 @@ async def start_at(server: RunningServer, *arguments: str) -> asyncio.subprocess
         stderr=subprocess.PIPE,
         env={**os.environ, **environment_of(server)},
         cwd=ROOT,
+        # A shell starts its background jobs, tests among them, deaf to Ctrl-C, and so are their children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
