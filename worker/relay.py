@@ -10,8 +10,7 @@ from typing import Protocol
 
 import structlog
 
-from minirag.services.ports.storage import DueJobRepository
-from minirag.services.ports.work import JobQueue
+from minirag.services.ports.work import DueJobRepository, JobQueue
 from worker.outage import OutageLog
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,7 @@ import hmac
 from typing import Protocol
 from uuid import UUID
 
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 
 
 class RepeatableRequest(Protocol):

@@ -16,7 +16,7 @@ from minirag.api.session_rpcs import SessionRpcs
 from minirag.api.validation import RequestCheck
 from minirag.domain.ids import IdKind
 from minirag.domain.people import UserRole
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from minirag.services.sessions import SessionService
 from minirag.services.users import UserService
 

@@ -41,7 +41,8 @@ from minirag.services.ports.models import (
     Passage,
     TextDelta,
 )
-from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.pricing import Pricing
 from minirag.services.prompting import build_prompt
 from minirag.services.replaying import AnswerReplayer

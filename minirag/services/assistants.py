@@ -17,7 +17,8 @@ from minirag.services.collections import collection_not_found
 from minirag.services.idempotency import recall, remember
 from minirag.services.model_policy import ModelPolicy
 from minirag.services.paging import Page
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from minirag.services.auditing import list_fields, record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 
 
 def collection_not_found(collection_id: UUID) -> NotFound:

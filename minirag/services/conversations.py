@@ -12,7 +12,8 @@ from minirag.services.assistants import get_assistant
 from minirag.services.auditing import record_change
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 
 
 class ConversationService:

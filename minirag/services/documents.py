@@ -38,7 +38,8 @@ from minirag.services.collections import collection_not_found
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
 from minirag.services.ports.files import BlobInfo, BlobStore
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.quota_events import QuotaEvents
 from minirag.services.stock import limits_uploads, require_room, stock_exceeded
 

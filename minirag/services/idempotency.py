@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from uuid import UUID
 
-from minirag.services.ports.storage import RequestKey, RequestRepository
+from minirag.services.ports.requests import RequestKey, RequestRepository
 
 Outcome = Mapping[str, str]
 

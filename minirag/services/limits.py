@@ -11,7 +11,8 @@ from minirag.domain.tenants import TenantState
 from minirag.errors import FailedPrecondition, NotFound
 from minirag.services.auditing import record_deed_of_platform
 from minirag.services.idempotency import recall, remember
-from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import UnitOfWorkFactory
 
 
 class LimitService:

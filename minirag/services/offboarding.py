@@ -13,12 +13,8 @@ from minirag.domain.tenants import Tenant, TenantState
 from minirag.errors import FailedPrecondition, NotFound
 from minirag.services.auditing import record_deed_of_platform
 from minirag.services.idempotency import recall, remember
-from minirag.services.ports.storage import (
-    PlatformUnitOfWork,
-    RequestKey,
-    TenantUnitOfWork,
-    UnitOfWorkFactory,
-)
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import PlatformUnitOfWork, TenantUnitOfWork, UnitOfWorkFactory
 
 
 class OffboardingService:

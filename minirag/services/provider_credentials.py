@@ -12,8 +12,9 @@ from minirag.errors import InvalidRequest, NotFound
 from minirag.services.auditing import record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
+from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.secrets import Keyring, Sealed, SealedRecord, bind
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.provider_keys import TenantProviderKeys
 
 RESOURCE = "provider_credential"

@@ -14,7 +14,8 @@ from minirag.errors import LimitExceeded, MiniRagError
 from minirag.services.background import BackgroundTasks
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
-from minirag.services.ports.storage import RequestKey, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.webhook_events import announce, quota_reached
 
 log = structlog.get_logger()

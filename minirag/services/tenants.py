@@ -12,12 +12,8 @@ from minirag.services.auditing import list_fields, record_deed_of_platform
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
-from minirag.services.ports.storage import (
-    PlatformUnitOfWork,
-    RequestKey,
-    TenantUnitOfWork,
-    UnitOfWorkFactory,
-)
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import PlatformUnitOfWork, TenantUnitOfWork, UnitOfWorkFactory
 
 
 class TenantService:

@@ -24,7 +24,8 @@ from minirag.errors import InvalidRequest, NotFound
 from minirag.services.auditing import record_deed_of_platform
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.pricing import Pricing
 
 MOST_ROWS = 10_000

@@ -25,8 +25,9 @@ from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.paging import Page
 from minirag.services.ports.outbound import TargetRefused
+from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.secrets import Keyring, Sealed, bind
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.ports.webhooks import WebhookSender
 from minirag.services.webhook_events import make_delivery, webhook_test
 from minirag.services.webhook_signing import format_secret, make_secret, sign

@@ -13,7 +13,7 @@ from minirag.domain.people import Session, SignedInUser, User, UserRole, UserSta
 from minirag.domain.tenants import TenantState
 from minirag.errors import NotFound, Unauthenticated
 from minirag.services.paging import Page
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from minirag.services.sessions import SessionTokens
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -35,7 +35,7 @@ from minirag.errors import AlreadyExists, Conflict, NotFound, Unauthenticated
 from minirag.services.asking import Question
 from minirag.services.documents import NewDocument, TextSlice
 from minirag.services.paging import Page
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from minirag.services.rates import CallRates
 from minirag.services.retrieval import SearchOutcome
 from minirag.services.watching import DocumentChanged, SnapshotEnd

@@ -18,7 +18,7 @@ from minirag.domain.retrieval import EmbeddingSpace
 from minirag.domain.tenants import Credential
 from minirag.domain.usage import ModelPrice, UsageRecord
 from minirag.errors import Conflict, MiniRagError, Unavailable
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 
 
 class FakeStorage:

@@ -22,7 +22,7 @@ from minirag.domain.access import TenantContext
 from minirag.domain.documents import Document
 from minirag.server import run_server
 from minirag.services.documents import NewDocument
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from tests.support.fake_services import FakeContainer, FakeDocuments, make_document
 
 

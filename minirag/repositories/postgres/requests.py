@@ -17,7 +17,7 @@ from minirag.repositories.postgres.outcomes import (
 )
 from minirag.repositories.postgres.tables import requests
 from minirag.repositories.postgres.transaction import Transaction
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 
 PLATFORM_ID = UUID(int=0)
 """Whose requests the platform's are: the nil UUID is no tenant."""

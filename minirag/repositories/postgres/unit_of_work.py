@@ -66,6 +66,18 @@ from minirag.repositories.postgres.webhooks import (
 )
 from minirag.services.ports import storage
 from minirag.services.ports.audit import AuditRepository
+from minirag.services.ports.chats import (
+    AssistantRepository,
+    ConversationRepository,
+    GenerationRepository,
+    MessageRepository,
+)
+from minirag.services.ports.documents import (
+    ChunkRepository,
+    CollectionRepository,
+    DocumentRepository,
+    EmbeddingSpaceRepository,
+)
 from minirag.services.ports.exports import ExportRepository
 from minirag.services.ports.limits import LimitRepository
 from minirag.services.ports.operations import HoldingsRepository, OperationRepository
@@ -74,9 +86,12 @@ from minirag.services.ports.people import (
     SignInRepository,
     UserRepository,
 )
+from minirag.services.ports.requests import RequestRepository
 from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
+from minirag.services.ports.tenants import ApiKeyRepository, TenantRepository
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
+from minirag.services.ports.work import DueJobRepository, JobRepository
 
 
 class PostgresTenantUnitOfWork:
@@ -85,23 +100,21 @@ class PostgresTenantUnitOfWork:
 
     def __init__(self, transaction: Transaction, tenant_id: UUID) -> None:
         bound = (transaction, tenant_id)
-        self.tenants: storage.TenantRepository = PostgresTenantRepository(*bound)
-        self.api_keys: storage.ApiKeyRepository = PostgresApiKeyRepository(*bound)
-        self.collections: storage.CollectionRepository = PostgresCollectionRepository(*bound)
-        self.documents: storage.DocumentRepository = PostgresDocumentRepository(*bound)
-        self.chunks: storage.ChunkRepository = PostgresChunkRepository(*bound)
-        self.spaces: storage.EmbeddingSpaceRepository = PostgresEmbeddingSpaceRepository(
-            transaction
-        )
-        self.assistants: storage.AssistantRepository = PostgresAssistantRepository(*bound)
-        self.conversations: storage.ConversationRepository = PostgresConversationRepository(*bound)
-        self.messages: storage.MessageRepository = PostgresMessageRepository(*bound)
-        self.generations: storage.GenerationRepository = PostgresGenerationRepository(*bound)
+        self.tenants: TenantRepository = PostgresTenantRepository(*bound)
+        self.api_keys: ApiKeyRepository = PostgresApiKeyRepository(*bound)
+        self.collections: CollectionRepository = PostgresCollectionRepository(*bound)
+        self.documents: DocumentRepository = PostgresDocumentRepository(*bound)
+        self.chunks: ChunkRepository = PostgresChunkRepository(*bound)
+        self.spaces: EmbeddingSpaceRepository = PostgresEmbeddingSpaceRepository(transaction)
+        self.assistants: AssistantRepository = PostgresAssistantRepository(*bound)
+        self.conversations: ConversationRepository = PostgresConversationRepository(*bound)
+        self.messages: MessageRepository = PostgresMessageRepository(*bound)
+        self.generations: GenerationRepository = PostgresGenerationRepository(*bound)
         self.usage: UsageRepository = PostgresUsageRepository(*bound)
         self.limits: LimitRepository = PostgresLimitRepository(*bound)
         self.model_prices: ModelPriceRepository = PostgresModelPriceRepository(*bound)
-        self.requests: storage.RequestRepository = PostgresRequestRepository(*bound)
-        self.jobs: storage.JobRepository = PostgresJobRepository(*bound)
+        self.requests: RequestRepository = PostgresRequestRepository(*bound)
+        self.jobs: JobRepository = PostgresJobRepository(*bound)
         self.audit: AuditRepository = PostgresAuditRepository(*bound)
         self.webhooks: WebhookRepository = PostgresWebhookRepository(*bound)
         self.webhook_deliveries: WebhookDeliveryRepository = PostgresWebhookDeliveryRepository(
@@ -121,11 +134,9 @@ class PostgresTenantUnitOfWork:
 class PostgresPlatformUnitOfWork:
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self.tenants: storage.TenantRepository = PostgresTenantRepository(transaction)
-        self.requests: storage.RequestRepository = PostgresRequestRepository(
-            transaction, PLATFORM_ID
-        )
-        self.due_jobs: storage.DueJobRepository = PostgresDueJobRepository(transaction)
+        self.tenants: TenantRepository = PostgresTenantRepository(transaction)
+        self.requests: RequestRepository = PostgresRequestRepository(transaction, PLATFORM_ID)
+        self.due_jobs: DueJobRepository = PostgresDueJobRepository(transaction)
         self.audit: AuditRepository = PostgresAuditRepository(transaction)
         self.sign_ins: SignInRepository = PostgresSignInRepository(transaction)
         self.operations: OperationRepository = PostgresOperationRepository(transaction)

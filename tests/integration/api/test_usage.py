@@ -26,7 +26,7 @@ from minirag.domain.usage import (
     UsageGroup,
     UsageKind,
 )
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from minirag.services.usage import UsageOverview, UsageReport
 from tests.integration.api.conftest import RunningServer, serve
 from tests.support.fake_services import make_container

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from minirag.errors import Unavailable
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from tests.integration.api.conftest import RunningServer, open_server, serve
 from tests.integration.cli.conftest import Cli
 from tests.support.fake_services import PLATFORM_KEY, FakeTenants, make_container

@@ -33,7 +33,8 @@ from minirag.domain.webhooks import (
     WebhookDelivery,
     WebhookEventType,
 )
-from minirag.services.ports.storage import RequestKey, TenantUnitOfWork, UnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from tests.integration.postgres.more_records import fill_more_tables
 
 

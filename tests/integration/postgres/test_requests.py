@@ -12,7 +12,7 @@ import pytest
 
 from minirag.errors import Conflict, MiniRagError
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from tests.integration.postgres.records import add_tenant, make_request
 
 OUTCOME = b"the secret is swordfish"

@@ -23,7 +23,7 @@ from minirag.domain.usage import Usage
 from minirag.services.answering import AnsweringService
 from minirag.services.asking import ModelDefaults, Question
 from minirag.services.ports.models import AnswerFinished, AnswerRequest, TextDelta
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from tests.integration.services.wiring import World
 
 PIECES = ("The walrus is described ", "in this paragraph [", "1]. Nothing [9]", " else.")

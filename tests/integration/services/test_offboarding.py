@@ -14,7 +14,7 @@ from minirag.domain.tenants import TenantState
 from minirag.errors import FailedPrecondition, NotFound
 from minirag.services.jobs import TryLater
 from minirag.services.operations import OperationService
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from minirag.services.tenants import TenantService
 from tests.integration.postgres.records import make_request
 from tests.integration.services.wiring import World, paragraphs

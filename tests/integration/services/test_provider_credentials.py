@@ -16,8 +16,8 @@ from minirag.adapters.keyring import EnvelopeKeyring
 from minirag.domain.access import TenantContext
 from minirag.errors import FailedPrecondition, InvalidRequest, MiniRagError, NotFound
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.secrets import Sealed, SealedRecord, bind
-from minirag.services.ports.storage import RequestKey
 from minirag.services.provider_credentials import ProviderCredentialService
 from minirag.services.provider_keys import TenantProviderKeys
 from minirag.services.resealing import Resealing

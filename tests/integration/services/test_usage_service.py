@@ -14,7 +14,7 @@ from minirag.domain.ids import new_id
 from minirag.domain.usage import ModelPrice, Usage, UsageDimension
 from minirag.errors import Conflict, InvalidRequest, NotFound
 from minirag.services import usage as usage_module
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from minirag.services.usage import UsageService
 from tests.integration.postgres.records import add_tenant, make_usage_record
 from tests.integration.services.wiring import World

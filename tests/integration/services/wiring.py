@@ -35,7 +35,7 @@ from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
 from minirag.services.metering import UsageMeter
 from minirag.services.offboarding import OffboardingService
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from minirag.services.pricing import Pricing
 from minirag.services.quota_events import QuotaEvents
 from minirag.services.retrieval import Retriever, SearchOutcome

@@ -9,7 +9,7 @@ import pytest
 
 from minirag.errors import Conflict
 from minirag.services.idempotency import recall, remember
-from minirag.services.ports.storage import RequestKey
+from minirag.services.ports.requests import RequestKey
 from tests.support.fake_storage import FakeRequests
 
 KEY = RequestKey(uuid4(), "CreateCollection", b"fingerprint")
