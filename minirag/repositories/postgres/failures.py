@@ -63,12 +63,16 @@ class UniqueViolation(AlreadyExists):
         self.constraint = constraint
 
 
+def pool_is_busy() -> Unavailable:
+    return Unavailable(
+        "all connections to Postgres are busy; retry in a moment", retry_after=RETRY_AFTER
+    )
+
+
 def translate(error: BaseException) -> MiniRagError | None:
     """Return what callers should see for an error of FAILURES; None for a mistake of ours."""
     if isinstance(error, PoolTimeout):
-        return Unavailable(
-            "all connections to Postgres are busy; retry in a moment", retry_after=RETRY_AFTER
-        )
+        return pool_is_busy()
     cause: BaseException | None = error
     if isinstance(error, DBAPIError):
         # SQLAlchemy wraps its dialect's error, which was raised from asyncpg's.

@@ -57,6 +57,7 @@ from minirag.repositories.postgres.transaction import (
     ping,
     tenant_reach,
 )
+from minirag.repositories.postgres.turns import Turns
 from minirag.repositories.postgres.usage import PostgresUsageRepository
 from minirag.repositories.postgres.users import PostgresUserRepository
 from minirag.repositories.postgres.webhooks import (
@@ -184,6 +185,7 @@ class PostgresUnitOfWorkFactory:
         pool_timeout: float = 5.0,
         command_timeout: float = 30.0,
     ) -> None:
+        self._turns = Turns(pool_size, pool_timeout)
         self._engine = create_engine(
             app_url,
             pool_size=pool_size,
@@ -194,18 +196,23 @@ class PostgresUnitOfWorkFactory:
     @asynccontextmanager
     async def tenant(self, whose: UUID | TenantContext) -> AsyncIterator[storage.TenantUnitOfWork]:
         tenant_id = whose if isinstance(whose, UUID) else whose.tenant_id
-        async with open_transaction(self._engine, tenant_reach(whose)) as transaction:
+        async with self._begin(tenant_reach(whose)) as transaction:
             yield PostgresTenantUnitOfWork(transaction, tenant_id)
 
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[storage.PlatformUnitOfWork]:
-        async with open_transaction(self._engine, PLATFORM_REACH) as transaction:
+        async with self._begin(PLATFORM_REACH) as transaction:
             yield PostgresPlatformUnitOfWork(transaction)
 
     @asynccontextmanager
     async def credential(self, key_id: UUID) -> AsyncIterator[storage.CredentialUnitOfWork]:
-        async with open_transaction(self._engine, credential_reach(key_id)) as transaction:
+        async with self._begin(credential_reach(key_id)) as transaction:
             yield PostgresCredentialUnitOfWork(transaction, key_id)
+
+    @asynccontextmanager
+    async def _begin(self, reach: str) -> AsyncIterator[Transaction]:
+        async with self._turns.take(), open_transaction(self._engine, reach) as transaction:
+            yield transaction
 
     async def ping(self) -> None:
         await ping(self._engine)
