@@ -78,9 +78,11 @@ class CliFailure(Exception):
     @property
     def line(self) -> str:
         """All of it in one line."""
-        # A message about one field quotes its violation already.
+        # A message about one field quotes its violation already; the server may have cut either.
         further = [
-            f"{field}: {text}" for field, text in self.violations if text not in self.message
+            f"{field}: {text}"
+            for field, text in self.violations
+            if text.removesuffix("…") not in self.message
         ]
         parts = [self.message, *further]
         if self.advice and self.advice not in self.message:

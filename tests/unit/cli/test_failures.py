@@ -85,6 +85,13 @@ def test_violation_that_the_message_quotes_is_not_repeated() -> None:
     assert describe_rpc_error(call, SERVER).line == "slug: is too short"
 
 
+def test_violation_that_the_server_cut_is_not_repeated() -> None:
+    error = InvalidRequest.field("provider", "must be one of " + ", ".join(["provider"] * 30))
+    call = FailedCall(grpc.StatusCode.INVALID_ARGUMENT, error.message, error)
+
+    assert describe_rpc_error(call, SERVER).line == error.message
+
+
 def test_missing_credential_is_told_how_to_be_given() -> None:
     error = Unauthenticated("no credential", reason="CREDENTIAL_MISSING")
     call = FailedCall(grpc.StatusCode.UNAUTHENTICATED, error.message, error)
