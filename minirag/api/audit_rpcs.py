@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grpc import StatusCode
 from minirag_sdk.v1 import tenant_service_pb2 as pb
 
 from minirag.api.calls import ServicerContext, current_call
@@ -15,6 +16,7 @@ from minirag.services.audit_log import AuditService
 from minirag.services.ports.audit import AuditFilter
 
 MAX_FILTER = 200
+OUTCOMES = frozenset(code.name for code in StatusCode)
 
 
 class AuditRpcs:
@@ -31,6 +33,12 @@ class AuditRpcs:
                 start = check.time("start_time", request.start_time)
             if request.HasField("end_time"):
                 end = check.time("end_time", request.end_time)
+            if start is not None and end is not None and end <= start:
+                check.refuse("end_time", "must be after start_time")
+            if request.outcome and request.outcome not in OUTCOMES:
+                check.refuse(
+                    "outcome", "must be a status code's name, as in OK or PERMISSION_DENIED"
+                )
             kind = IdKind.USER if request.actor_id.startswith("usr_") else IdKind.API_KEY
             where = AuditFilter(
                 start=start,
@@ -38,7 +46,7 @@ class AuditRpcs:
                 actor_id=check.optional_id("actor_id", kind, request.actor_id),
                 resource_id=check.text("resource_id", request.resource_id, longest=MAX_FILTER),
                 method=check.text("method", request.method, longest=MAX_FILTER),
-                outcome=check.text("outcome", request.outcome, longest=MAX_FILTER),
+                outcome=request.outcome,
             )
             query = read_id_page(check, request)
         page = await self._audit.list_page(tenant_id, where, after=query.after, limit=query.limit)

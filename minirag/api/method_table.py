@@ -36,8 +36,8 @@ class Rule:
     """What a signed-in user needs at least."""
     is_endless: bool = False
     """Such streams last as long as the client likes, and are ended at once when the server drains."""
-    is_client_paced: bool = False
-    """Takes as long as its client takes to send or to read; ended when its caller is shut out meanwhile."""
+    is_rechecked: bool = False
+    """Takes as long as its client, or a model, takes; ended when its caller is shut out meanwhile."""
     is_audited: bool = False
     """Success and refusal stand in the audit log."""
     needs_every_scope: bool = False
@@ -120,7 +120,7 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
             Caller.TENANT,
             Scope.MANAGE,
             UserRole.OWNER,
-            is_client_paced=True,
+            is_rechecked=True,
             is_audited=True,
             needs_every_scope=True,
         ),
@@ -177,7 +177,7 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
         "UpdateCollection": _INGEST,
         "DeleteCollection": _INGEST,
         "CreateDocument": _INGEST,
-        "UploadDocument": replace(_INGEST, is_client_paced=True),
+        "UploadDocument": replace(_INGEST, is_rechecked=True),
         "GetDocument": _READ,
         "GetDocumentText": _READ,
         "ListDocuments": _READ,
@@ -194,7 +194,7 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
         "UpdateAssistant": _ASSISTANTS,
         "DeleteAssistant": _ASSISTANTS,
         # Not audited, as each one is kept with its question, key and usage anyway.
-        "SendMessage": _CHAT,
+        "SendMessage": replace(_CHAT, is_rechecked=True),
         "GetConversation": _CHAT,
         "ListConversations": _CHAT,
         "UpdateConversation": _CHAT_CHANGE,

@@ -44,13 +44,15 @@ def delete_tenant(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
-    """Refuse a tenant's keys at once, and erase it when its grace period is over. Asks at a terminal."""
+    """Refuse a tenant's keys at once, and erase it when its grace period is over. It asks first."""
     from minirag_sdk.v1 import operation_service_pb2 as operation_pb  # noqa: PLC0415
     from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
 
     output = session.output
     wanted = tenant_id(session, tenant)
-    if not yes and not output.as_json and sys.stdin.isatty():
+    if not yes:
+        if output.as_json or not sys.stdin.isatty():
+            raise CliFailure("nobody can be asked here: pass --yes to erase it", ExitCode.USAGE)
         question = f"Erase the tenant {tenant} with all that it has{', now' if now else ''}?"
         if not typer.confirm(question, err=True):
             raise CliFailure("nothing was deleted", ExitCode.FAILURE)

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 from minirag_sdk.v1 import tenant_service_pb2 as tenant
 
@@ -218,3 +219,27 @@ async def test_the_platforms_refusals_stand_in_its_own_log(estate: Estate) -> No
     [event] = await list_new_events(estate, rpc, known, as_platform=True)
     assert refused.code is StatusCode.PERMISSION_DENIED
     assert event.actor_type == tenant.ACTOR_TYPE_PLATFORM
+
+
+@pytest.mark.parametrize(
+    ("field", "request_"),
+    [
+        ("outcome", tenant.ListAuditEventsRequest(outcome="REFUSED")),
+        (
+            "end_time",
+            tenant.ListAuditEventsRequest(
+                start_time=Timestamp(seconds=20), end_time=Timestamp(seconds=10)
+            ),
+        ),
+    ],
+    ids=["outcome", "end_time"],
+)
+async def test_a_filter_that_nothing_can_pass_is_refused(
+    estate: Estate, field: str, request_: tenant.ListAuditEventsRequest
+) -> None:
+    rpc, entry = RPCS["TenantService/ListAuditEvents"], TABLE["TenantService/ListAuditEvents"]
+
+    refused = await call(rpc, entry, estate, request_, estate.bearer)
+
+    assert refused.code is StatusCode.INVALID_ARGUMENT
+    assert field in refused.message

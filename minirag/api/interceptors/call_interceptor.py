@@ -221,7 +221,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
         async def check_standing() -> None:
             await self._authenticator.check_standing(call.caller, call.authorization)
 
-        if not (rule.is_endless or rule.is_client_paced):
+        if not (rule.is_endless or rule.is_rechecked):
             return None
         check = authenticate if rule.is_endless else check_standing
         return asyncio.create_task(end_when_refused(check, self.running, task))

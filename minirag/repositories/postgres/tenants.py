@@ -77,7 +77,7 @@ _HASTEN = (
 )
 _RESTORE = (
     update(tenants)
-    .where(*_IS_IN_GRACE)
+    .where(*_IS_IN_GRACE, tenants.c.purge_time > func.clock_timestamp())
     .values(
         state=tenants.c.state_before_deletion,
         state_before_deletion=null(),

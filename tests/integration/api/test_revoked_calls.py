@@ -8,11 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import grpc.aio
 import pytest
 from grpc import StatusCode
+from minirag_sdk.v1 import chat_service_pb2 as chat_pb
 from minirag_sdk.v1 import document_service_pb2 as document_pb
 from minirag_sdk.v1 import tenant_service_pb2 as pb
 
 from minirag.api.interceptors import call_interceptor, rechecks
 from minirag.domain.access import TenantContext
+from minirag.domain.chats import Delta
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.tenants import Scope
 from minirag.errors import Unauthenticated
@@ -120,6 +122,38 @@ async def test_upload_under_way_ends_when_its_key_is_revoked(running: RunningSer
 
     assert (refused.code, refused.reason) == (StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
     assert not running.container.documents.uploads
+
+
+class EndlessAnswers:
+    """An answer that begins, and whose model then takes its time."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    async def answer(self, *_: object, **__: object) -> AsyncGenerator[Delta, None]:
+        try:
+            yield Delta("a beginning")
+            await asyncio.Event().wait()
+        finally:
+            self.is_closed = True
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_answer_under_way_ends_when_its_key_is_revoked() -> None:
+    container = make_container()
+    answers = EndlessAnswers()
+    container.answers = answers  # type: ignore[assignment]  # of which the server wants `answer`
+    async with serve(container) as running:
+        answer = running.chats.SendMessage(
+            chat_pb.SendMessageRequest(content="who?"), metadata=running.as_tenant, timeout=20
+        )
+        await answer.read()
+
+        container.authenticator.fails_with = REVOKED
+        refused = await refusal(answer.read())
+
+    assert (refused.code, refused.reason) == (StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
+    assert answers.is_closed
 
 
 class EndlessExport:

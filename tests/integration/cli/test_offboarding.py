@@ -30,6 +30,15 @@ def test_deleted_tenant_can_be_kept_in_its_grace_period(platform: Cli) -> None:
     tenant.run("collection", "list")
 
 
+def test_nothing_is_erased_where_nobody_can_be_asked(platform: Cli) -> None:
+    slug, tenant = make_tenant(platform)
+
+    refused = platform.run("tenant", "delete", slug, "--now", stdin="y\n", code=2)
+
+    assert "--yes" in refused.stderr
+    tenant.run("collection", "list")
+
+
 def test_receipt_of_a_tenant_deleted_now_shows_every_store_empty(
     platform: Cli, folder: Path
 ) -> None:

@@ -92,11 +92,20 @@ async def test_erasure_that_has_begun_is_not_undone(world: World) -> None:
         await world.offboarding.undelete(world.tenant_id, request=None)
 
 
+async def test_deletion_that_is_wanted_now_is_not_undone_although_no_worker_has_begun(
+    world: World,
+) -> None:
+    await world.offboarding.delete(world.tenant_id, now=True, if_revision=None, request=None)
+
+    with pytest.raises(FailedPrecondition, match="has begun"):
+        await world.offboarding.undelete(world.tenant_id, request=None)
+
+
 async def test_job_of_an_undeleted_tenant_erases_nothing(
     world: World, collection: Collection
 ) -> None:
     await world.add_ready(collection, TEXT)
-    await world.offboarding.delete(world.tenant_id, now=True, if_revision=None, request=None)
+    await world.offboarding.delete(world.tenant_id, now=False, if_revision=None, request=None)
     job = await world.take_job(JobKind.ERASE_TENANT)
     await world.offboarding.undelete(world.tenant_id, request=None)
 
@@ -110,7 +119,7 @@ async def test_job_of_an_undone_deletion_does_not_cut_short_the_grace_of_the_nex
     world: World, collection: Collection
 ) -> None:
     await world.add_ready(collection, TEXT)
-    await world.offboarding.delete(world.tenant_id, now=True, if_revision=None, request=None)
+    await world.offboarding.delete(world.tenant_id, now=False, if_revision=None, request=None)
     job = await world.take_job(JobKind.ERASE_TENANT)
     await world.offboarding.undelete(world.tenant_id, request=None)
     await world.offboarding.delete(world.tenant_id, now=False, if_revision=None, request=None)

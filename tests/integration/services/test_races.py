@@ -156,9 +156,10 @@ async def test_tenant_deleted_twice_at_once_is_deleting_for_both_and_erased_once
 
 
 async def test_tenant_whose_erasure_begins_meanwhile_is_not_undeleted(world: World) -> None:
-    await world.offboarding.delete(world.tenant_id, now=True, if_revision=None, request=None)
+    await world.offboarding.delete(world.tenant_id, now=False, if_revision=None, request=None)
 
     async with world.uow.inner.tenant(world.tenant_id) as erasure:
+        assert await erasure.tenants.hasten_deletion(world.tenant_id)
         assert await erasure.tenants.begin_erasure(world.tenant_id)
         undeleting = asyncio.create_task(world.offboarding.undelete(world.tenant_id, request=None))
         await world.until_locked()
