@@ -202,7 +202,7 @@ class RagServer:
 
     def _register(self, container: ServerParts) -> None:
         settings, server = container.settings, self._server
-        tenant_grpc.add_TenantServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+        tenant_grpc.add_TenantServiceServicer_to_server(
             TenantServicer(
                 tenants=container.tenants,
                 offboarding=container.offboarding,
@@ -215,16 +215,14 @@ class RagServer:
             ),
             server,
         )
-        user_grpc.add_UserServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+        user_grpc.add_UserServiceServicer_to_server(
             UserServicer(container.users, container.sessions), server
         )
-        usage_grpc.add_UsageServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
-            UsageServicer(container.usage), server
-        )
-        operation_grpc.add_OperationServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+        usage_grpc.add_UsageServiceServicer_to_server(UsageServicer(container.usage), server)
+        operation_grpc.add_OperationServiceServicer_to_server(
             OperationServicer(container.operations), server
         )
-        document_grpc.add_DocumentServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+        document_grpc.add_DocumentServiceServicer_to_server(
             DocumentServicer(
                 container.collections,
                 container.documents,
@@ -234,10 +232,10 @@ class RagServer:
             ),
             server,
         )
-        chat_grpc.add_ChatServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+        chat_grpc.add_ChatServiceServicer_to_server(
             ChatServicer(container.assistants, container.conversations, container.answers), server
         )
-        webhook_grpc.add_WebhookServiceServicer_to_server(  # type: ignore[no-untyped-call]  # generated
+        webhook_grpc.add_WebhookServiceServicer_to_server(
             WebhookServicer(container.webhooks), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)

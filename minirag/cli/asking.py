@@ -62,7 +62,7 @@ def search(
     ] = None,
 ) -> None:
     """Find the passages that match best, without a language model."""
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     retrieval = pb.RetrievalSettings(
         limit=limit, mode=f"RETRIEVAL_MODE_{mode.name}" if mode is not None else None
@@ -98,7 +98,7 @@ def ask(
     assistant: AssistantOption = "",
 ) -> None:
     """Ask one question: the answer streams as it is made, then its sources."""
-    from minirag_sdk.v1 import chat_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import chat_service_pb2 as pb
 
     request = pb.SendMessageRequest(
         content=question,
@@ -125,7 +125,7 @@ def chat(
     ] = "",
 ) -> None:
     """Talk: a question a line, until Ctrl-D. Ctrl-C stops an answer that is under way."""
-    from minirag_sdk.v1 import chat_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import chat_service_pb2 as pb
 
     output, kept = session.output, _Conversation(conversation)
     chosen = collection_ids(session, collection or [])
@@ -169,7 +169,7 @@ def _read_questions(as_json: bool) -> Iterator[str]:
     """Yield lines from the terminal, with line editing, or from a pipe; blank ones are left out."""
     if _is_interactive():
         with suppress(ImportError):  # not on every platform
-            import readline  # noqa: F401, PLC0415  # editing and history, as a side effect
+            import readline  # noqa: F401  # editing and history, as a side effect
     while True:
         try:
             # A prompt is no machine output.
@@ -192,7 +192,7 @@ def _is_interactive() -> bool:
 
 
 def _as_failure(error: Exception, server: str) -> CliFailure | None:
-    import grpc  # noqa: PLC0415  # imported by now
+    import grpc  # imported by now
 
     if isinstance(error, CliFailure):
         return error

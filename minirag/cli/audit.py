@@ -58,7 +58,7 @@ def audit(
     ] = "",
 ) -> None:
     """List who did what, newest first: changes, and calls that were refused."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     request = pb.ListAuditEventsRequest(
         tenant_id=tenant_id(session, tenant) if tenant not in ("", PLATFORM) else "",
@@ -95,6 +95,6 @@ def audit(
 
 
 def _who(event: tenant_pb.AuditEvent) -> str:
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     return event.actor_id or enum_word(pb.ActorType, event.actor_type, "ACTOR_TYPE_")

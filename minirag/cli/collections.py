@@ -22,7 +22,7 @@ def create_collection(
     description: Annotated[str, typer.Option("--description", help="For people.")] = "",
 ) -> None:
     """Make a collection."""
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     response = session.call(
         session.documents.CreateCollection,
@@ -42,7 +42,7 @@ def create_collection(
 @client_command("collection list")
 def list_collections(session: Session) -> None:
     """List the tenant's collections, oldest first."""
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     listed = session.list_all(
         session.documents.ListCollections, pb.ListCollectionsRequest(), "collections"

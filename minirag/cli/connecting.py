@@ -228,7 +228,7 @@ def _own_platform_key(server: str) -> str | None:
     """The key of this machine's own node, for a server on this machine: no other is shown it."""
     if not is_local(server):
         return None
-    from minirag.embedded.layout import DataDirectory, default_data_directory  # noqa: PLC0415
+    from minirag.embedded.layout import DataDirectory, default_data_directory
 
     path = DataDirectory(default_data_directory()).platform_key
     try:

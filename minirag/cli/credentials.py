@@ -28,7 +28,7 @@ ProviderArgument = Annotated[
 @client_command("credential set")
 def set_credential(session: Session, provider: ProviderArgument) -> None:
     """Store a provider's key, which is asked for, or read from standard input; never an argument."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     request = pb.SetProviderCredentialRequest(provider=provider, api_key=_read_key(provider))
     response = session.call(session.tenants.SetProviderCredential, request)
@@ -44,7 +44,7 @@ def set_credential(session: Session, provider: ProviderArgument) -> None:
 @client_command("credential list")
 def list_credentials(session: Session) -> None:
     """List for which providers there is a key; never the keys."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     response = session.call(
         session.tenants.ListProviderCredentials, pb.ListProviderCredentialsRequest()
@@ -71,7 +71,7 @@ def list_credentials(session: Session) -> None:
 @client_command("credential delete")
 def delete_credential(session: Session, provider: ProviderArgument) -> None:
     """Forget a provider's key; its models are called with the server's own again, if it has one."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     response = session.call(
         session.tenants.DeleteProviderCredential,

@@ -53,9 +53,9 @@ def demo(
     """Start a node, upload this project's documents, and stream cited answers from them."""
     output = Output(as_json=as_json)
     with reporting("demo", output):
-        from minirag.cli.demo_node import choose_directory, running_node  # noqa: PLC0415
-        from minirag.embedded.errors import EmbeddedError  # noqa: PLC0415
-        from minirag.embedded.layout import DataDirectory, default_data_directory  # noqa: PLC0415
+        from minirag.cli.demo_node import choose_directory, running_node
+        from minirag.embedded.errors import EmbeddedError
+        from minirag.embedded.layout import DataDirectory, default_data_directory
 
         wanted = data_dir or default_data_directory().with_name("minirag-demo")
         try:
@@ -150,7 +150,7 @@ def _open_tenant(output: Output, show: _Narrator, data: Path, node: DemoNode) ->
 
 def _make_key(session: Session) -> tuple[str, bool]:
     """Return a key, and whether its tenant was made with it."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     listed = session.list_all(session.tenants.ListTenants, pb.ListTenantsRequest(), "tenants")
     if all(tenant.slug != TENANT for tenant in listed):
@@ -168,8 +168,8 @@ def _make_key(session: Session) -> tuple[str, bool]:
 
 
 def _is_accepted(output: Output, node: DemoNode, key: str) -> bool:
-    import grpc  # noqa: PLC0415  # imported by the session
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    import grpc  # imported by the session
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     try:
         with Session(output, server=node.address, key=key) as session:
@@ -201,7 +201,7 @@ def _keep_key(path: Path, key: str) -> None:
 
 
 def _open_collection(session: Session) -> document_pb.Collection:
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     listed = session.list_all(
         session.documents.ListCollections, pb.ListCollectionsRequest(), "collections"
@@ -219,7 +219,7 @@ def _open_collection(session: Session) -> document_pb.Collection:
 def _upload(
     session: Session, show: _Narrator, data: Path, collection: document_pb.Collection
 ) -> None:
-    from minirag.cli.demo_corpus import build_corpus  # noqa: PLC0415
+    from minirag.cli.demo_corpus import build_corpus
 
     corpus = build_corpus(data / "corpus")
     for note in corpus.notes:
@@ -237,7 +237,7 @@ def _upload(
 
 def _ask(session: Session, question: str, collection_id: str) -> str:
     """Stream the answer and return the name of the model that gave it."""
-    from minirag_sdk.v1 import chat_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import chat_service_pb2 as pb
 
     request = pb.SendMessageRequest(
         content=question, collection_ids=[collection_id], request_id=str(uuid4())

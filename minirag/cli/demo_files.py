@@ -33,7 +33,7 @@ class Block:
 
 def read_blocks(markdown: str) -> list[Block]:
     """Return the blocks of a Markdown text, without the marks of emphasis and links."""
-    from markdown_it import MarkdownIt  # noqa: PLC0415  # for the demo only
+    from markdown_it import MarkdownIt  # for the demo only
 
     blocks: list[Block] = []
     depth = heading = 0
@@ -68,7 +68,7 @@ def read_blocks(markdown: str) -> list[Block]:
 
 def write_pdf(path: Path, title: str, documents: Sequence[Sequence[Block]]) -> None:
     """Write the documents, each from a new page on, with page numbers. Raises `ImportError`."""
-    from fpdf import FPDF  # noqa: PLC0415  # a tool of development: not everybody has it
+    from fpdf import FPDF  # a tool of development: not everybody has it
 
     class Pages(FPDF):
         def footer(self) -> None:
@@ -102,7 +102,7 @@ def write_pdf(path: Path, title: str, documents: Sequence[Sequence[Block]]) -> N
 
 def write_docx(path: Path, title: str, documents: Sequence[Sequence[Block]]) -> None:
     """Write the documents one after another, with Word's own heading and list styles."""
-    import docx  # noqa: PLC0415  # for the demo only
+    import docx  # for the demo only
 
     document = docx.Document()
     document.core_properties.title = title

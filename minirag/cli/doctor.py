@@ -47,11 +47,11 @@ def doctor(
 
 
 def _run_checks(data_dir: Path | None, probe_models: bool) -> list[Check]:
-    from minirag.cli import doctor_checks, doctor_servers  # noqa: PLC0415
-    from minirag.config import SettingsError, load_settings  # noqa: PLC0415
-    from minirag.embedded.available import Check, check_machine  # noqa: PLC0415
-    from minirag.embedded.layout import default_data_directory  # noqa: PLC0415
-    from minirag.logs import configure_logging  # noqa: PLC0415
+    from minirag.cli import doctor_checks, doctor_servers
+    from minirag.config import SettingsError, load_settings
+    from minirag.embedded.available import Check, check_machine
+    from minirag.embedded.layout import default_data_directory
+    from minirag.logs import configure_logging
 
     checks = doctor_checks.check_variables(os.environ)
     try:

@@ -88,7 +88,7 @@ def check_node(data: Path, settings: Settings) -> list[Check]:
 
 
 def _check_pair(certificate: Path, key: Path) -> Check:
-    from cryptography import x509  # noqa: PLC0415  # only where TLS is used
+    from cryptography import x509  # only where TLS is used
 
     for path in (certificate, key):
         if not os.access(path, os.R_OK):
@@ -111,7 +111,7 @@ def _check_pair(certificate: Path, key: Path) -> Check:
 
 
 def _names_in(env_file: Path) -> list[str]:
-    from dotenv import dotenv_values  # noqa: PLC0415  # what the settings are read with
+    from dotenv import dotenv_values  # what the settings are read with
 
     return [name.upper() for name in dotenv_values(env_file)] if env_file.is_file() else []
 

@@ -24,8 +24,8 @@ _ADVICE = {
 
 async def check_servers(settings: Settings) -> list[Check]:
     """Ask Postgres (its schema and our role, too), Redis, the vector store and the blob store."""
-    from minirag.bootstrap import build_container  # noqa: PLC0415  # 1 s to load
-    from minirag.migrations.check import check_schema  # noqa: PLC0415
+    from minirag.bootstrap import build_container  # 1 s to load
+    from minirag.migrations.check import check_schema
 
     database_url = settings.database_url.get_secret_value() if settings.database_url else ""
     postgres = _ask("Postgres", check_schema(database_url), "answers; schema and role are right")
@@ -88,7 +88,7 @@ async def _check_model(name: str, model: str, settings: Settings, call: bool) ->
 
 
 async def _probe_embedding(settings: Settings) -> None:
-    from minirag.adapters.models.litellm_embeddings import (  # noqa: PLC0415  # seconds to load
+    from minirag.adapters.models.litellm_embeddings import (  # seconds to load
         LiteLlmEmbeddingModels,
     )
 
@@ -99,10 +99,10 @@ async def _probe_embedding(settings: Settings) -> None:
 
 
 async def _probe_chat(settings: Settings) -> None:
-    from minirag.adapters.models.litellm_chat import (  # noqa: PLC0415  # seconds to load
+    from minirag.adapters.models.litellm_chat import (  # seconds to load
         LiteLlmChatModels,
     )
-    from minirag.services.ports.models import (  # noqa: PLC0415
+    from minirag.services.ports.models import (
         AnswerRequest,
         PromptMessage,
         PromptRole,

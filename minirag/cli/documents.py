@@ -53,7 +53,7 @@ def list_documents(
     ] = 0,
 ) -> None:
     """List documents, oldest first."""
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     words = parse_choices(state, STATES, "state") if state else []
     request = pb.ListDocumentsRequest(
@@ -87,7 +87,7 @@ def list_documents(
 @client_command("documents show")
 def show_document(session: Session, document_id: DocumentArgument) -> None:
     """Show a document's description and state."""
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     response = session.call(
         session.documents.GetDocument, pb.GetDocumentRequest(document_id=document_id)
@@ -129,7 +129,7 @@ def delete_document(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Delete a document: hidden at once, erased in the background. At a terminal it asks first."""
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     output = session.output
     if not yes and not output.as_json and sys.stdin.isatty():
@@ -150,7 +150,7 @@ def delete_document(
 
 def describe_state(document: document_pb.Document) -> str:
     """Return a document's state in a word, with its progress while it is being indexed."""
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     word = enum_word(pb.DocumentState, document.state, "DOCUMENT_STATE_")
     if document.state == pb.DOCUMENT_STATE_EMBEDDING and document.chunk_count:

@@ -46,7 +46,7 @@ class Encryption:
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Read the files. Raises `CliFailure` when one can't be read."""
-        import grpc  # noqa: PLC0415  # 0.1 s that `--help` doesn't need
+        import grpc  # 0.1 s that `--help` doesn't need
 
         try:
             return grpc.ssl_channel_credentials(

@@ -156,8 +156,8 @@ def _unreachable(server: str, details: str) -> CliFailure:
 
 def _read_details(error: grpc.RpcError) -> tuple[str, list[tuple[str, str]]]:
     """Return the reason and the field violations of a status; nothing where it holds none."""
-    from google.rpc import error_details_pb2 as details_pb2  # type: ignore[import-untyped]  # noqa: PLC0415  # no stubs
-    from grpc_status import rpc_status  # noqa: PLC0415
+    from google.rpc import error_details_pb2 as details_pb2  # type: ignore[import-untyped]  # no stubs
+    from grpc_status import rpc_status
 
     reason, violations = "", []
     with suppress(ValueError):  # status and details that contradict each other

@@ -94,7 +94,7 @@ def create_key(
     tenant: TenantOption = "",
 ) -> None:
     """Make an API key and show it, once."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     request = pb.CreateApiKeyRequest(
         display_name=name,
@@ -123,7 +123,7 @@ def create_key(
 @client_command("key list", Credential.EITHER)
 def list_keys(session: Session, tenant: TenantOption = "") -> None:
     """List keys, revoked ones included, oldest first; never their secrets."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     request = pb.ListApiKeysRequest(tenant_id=tenant_id(session, tenant) if tenant else "")
     listed = session.list_all(session.tenants.ListApiKeys, request, "api_keys")
@@ -168,7 +168,7 @@ def update_key(
     tenant: TenantOption = "",
 ) -> None:
     """Change a key's name, or its limits as a whole: those that aren't named are lifted."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     limits = _limits(requests_per_minute, tokens_per_day, usd_per_month, streams)
     request = pb.UpdateApiKeyRequest(
@@ -207,7 +207,7 @@ def rotate_key(
     tenant: TenantOption = "",
 ) -> None:
     """Give a key a new secret and show it, once. The old one works on for a while."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     request = pb.RotateApiKeyRequest(
         api_key_id=key_id, tenant_id=tenant_id(session, tenant) if tenant else ""
@@ -232,7 +232,7 @@ def revoke_key(
     tenant: TenantOption = "",
 ) -> None:
     """End a key. Every server refuses it within 5 seconds."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     request = pb.RevokeApiKeyRequest(
         api_key_id=key_id, tenant_id=tenant_id(session, tenant) if tenant else ""
@@ -250,7 +250,7 @@ def _limits(
     usd_per_month: float | None,
     streams: int | None,
 ) -> tenant_pb.KeyLimits:
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     return pb.KeyLimits(
         requests_per_minute=requests_per_minute,
@@ -261,6 +261,6 @@ def _limits(
 
 
 def _scopes(key: tenant_pb.ApiKey) -> str:
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     return ", ".join(enum_word(pb.Scope, scope, "SCOPE_") for scope in key.scopes)

@@ -47,7 +47,7 @@ def _option(name: str) -> typer.models.OptionInfo:
 @client_command("limits show", Credential.EITHER)
 def show_limits(session: Session, tenant: TenantOption = "") -> None:
     """Show a tenant's limits, and how much of each is used."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     wanted = tenant_id(session, tenant) if tenant else ""
     response = session.call(session.tenants.GetLimits, pb.GetLimitsRequest(tenant_id=wanted))
@@ -82,8 +82,8 @@ def set_limits(
     concurrent_streams: Annotated[str, _option("streams")] = "",
 ) -> None:
     """Set limits; those that aren't named stay as they are. Servers hold to them within 5 s."""
-    from google.protobuf.field_mask_pb2 import FieldMask  # noqa: PLC0415
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from google.protobuf.field_mask_pb2 import FieldMask
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     given = {
         "documents": documents,

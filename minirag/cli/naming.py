@@ -14,7 +14,7 @@ def collection_ids(session: Session, names: Sequence[str]) -> list[str]:
 
     Raises `CliFailure` for a name that no collection has.
     """
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     known: dict[str, str] = {}
     if not all(_is_id(name, "col_") for name in names):
@@ -31,7 +31,7 @@ def collection_id(session: Session, name: str) -> str:
 
 def assistant_id(session: Session, name: str) -> str:
     """Return the id of an assistant named by id or by exact display name."""
-    from minirag_sdk.v1 import chat_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import chat_service_pb2 as pb
 
     if _is_id(name, "ast_"):
         return name
@@ -43,7 +43,7 @@ def assistant_id(session: Session, name: str) -> str:
 
 def tenant_id(session: Session, name: str) -> str:
     """Return the id of a tenant named by id or by slug."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     if _is_id(name, "ten_"):
         return name
@@ -53,7 +53,7 @@ def tenant_id(session: Session, name: str) -> str:
 
 def user_id(session: Session, name: str, tenant: str) -> str:
     """Return the id of a user named by id or by e-mail address; `tenant` as in ListUsersRequest."""
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     if _is_id(name, "usr_"):
         return name

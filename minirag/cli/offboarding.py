@@ -45,8 +45,8 @@ def delete_tenant(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Refuse a tenant's keys at once, and erase it when its grace period is over. It asks first."""
-    from minirag_sdk.v1 import operation_service_pb2 as operation_pb  # noqa: PLC0415
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import operation_service_pb2 as operation_pb
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     output = session.output
     wanted = tenant_id(session, tenant)
@@ -81,7 +81,7 @@ def delete_tenant(
 @client_command("tenant undelete", Credential.PLATFORM)
 def undelete_tenant(session: Session, tenant: TenantArgument) -> None:
     """Keep a tenant whose grace period is running."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     request = pb.UndeleteTenantRequest(tenant_id=tenant_id(session, tenant))
     response = session.call(session.tenants.UndeleteTenant, request)
@@ -99,7 +99,7 @@ def show_operation(
     operation_id: Annotated[str, typer.Argument(metavar="ID", help="The operation, op_….")],
 ) -> None:
     """Show how far an erasure is, and its receipt."""
-    from minirag_sdk.v1 import operation_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import operation_service_pb2 as pb
 
     request = pb.GetOperationRequest(operation_id=operation_id)
     response = session.call(session.operations.GetOperation, request)
@@ -119,7 +119,7 @@ def export_tenant(
     ] = False,
 ) -> None:
     """Write all that the tenant has into one tar archive. Needs a key with every scope."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     partial = file.with_name(file.name + ".part")
     request = pb.ExportTenantRequest(omit_files=omit_files)
@@ -158,7 +158,7 @@ def export_tenant(
 
 def show_receipt(session: Session, operation: operation_pb.Operation) -> None:
     """Print an operation's state and, store by store, what was erased and what is left."""
-    from minirag_sdk.v1 import operation_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import operation_service_pb2 as pb
 
     output = session.output
     state = enum_word(pb.OperationState, operation.state, "OPERATION_STATE_")

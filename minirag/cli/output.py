@@ -28,7 +28,7 @@ def printable(text: str) -> str:
 
 def to_dict(message: Message) -> dict[str, Any]:
     """Return a message as JSON has it, under the field names of the contract."""
-    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415  # with gRPC
+    from google.protobuf.json_format import MessageToDict  # with gRPC
 
     return MessageToDict(message, preserving_proto_field_name=True)
 
@@ -86,8 +86,8 @@ class Output:
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, title: str = ""
     ) -> None:
         """Print rows under headings; `empty` is told instead when there are none."""
-        from rich import box  # noqa: PLC0415  # see the class
-        from rich.table import Table  # noqa: PLC0415
+        from rich import box  # see the class
+        from rich.table import Table
 
         table = Table(
             box=box.SIMPLE_HEAD,
@@ -134,7 +134,7 @@ def _wrap(line: str, width: int) -> str:
 
 
 def _make_console(*, stderr: bool) -> Console:
-    from rich.console import Console  # noqa: PLC0415  # see `Output`
+    from rich.console import Console  # see `Output`
 
     # No markup, emoji or highlighting: what is printed is mostly other people's text. A pipe has no
     # width; there, a table isn't cut to that of an imagined terminal.

@@ -52,8 +52,8 @@ def up(
     ] = None,
 ) -> None:
     """Run everything on this machine, with Postgres, Redis and the vectors in one directory."""
-    from minirag.embedded.layout import default_data_directory  # noqa: PLC0415
-    from minirag.embedded.node import run_node  # noqa: PLC0415
+    from minirag.embedded.layout import default_data_directory
+    from minirag.embedded.node import run_node
 
     overrides = _listening(host, port)
     # Lines for people unless a format was asked for: this is the command of a terminal.
@@ -73,16 +73,16 @@ def up(
 
 def serve(host: HostOption = None, port: PortOption = None) -> None:
     """Serve the API against the Postgres and Qdrant that the settings name. Any number of replicas."""
-    from minirag.server import run_server  # noqa: PLC0415
+    from minirag.server import run_server
 
     raise typer.Exit(run_server(_settings("serve", **_listening(host, port))))
 
 
 def worker() -> None:
     """Do the background jobs, against the servers that the settings name. Any number of workers."""
-    from minirag.bootstrap import build_container  # noqa: PLC0415
-    from worker.housekeeping import list_chores  # noqa: PLC0415
-    from worker.main import run_worker  # noqa: PLC0415
+    from minirag.bootstrap import build_container
+    from worker.housekeeping import list_chores
+    from worker.main import run_worker
 
     settings = _settings("worker")
     raise typer.Exit(run_worker(settings, build_container, housekeeping=list_chores))
@@ -90,8 +90,8 @@ def worker() -> None:
 
 def migrate() -> None:
     """Create or upgrade the database schema. Safe to repeat, and to run twice at once."""
-    from minirag.errors import MiniRagError  # noqa: PLC0415
-    from minirag.migrations.run import migrate as run_migrations  # noqa: PLC0415
+    from minirag.errors import MiniRagError
+    from minirag.migrations.run import migrate as run_migrations
 
     settings = _settings("migrate")
     urls = {
@@ -113,10 +113,10 @@ def migrate() -> None:
 
 def compact(data_dir: DataDirectoryOption = None) -> None:
     """Optimize the vectors of a node that is stopped: searches get faster, its files smaller."""
-    from minirag.embedded.compaction import compact_vectors  # noqa: PLC0415
-    from minirag.embedded.errors import EmbeddedError  # noqa: PLC0415
-    from minirag.embedded.layout import default_data_directory  # noqa: PLC0415
-    from minirag.errors import MiniRagError  # noqa: PLC0415
+    from minirag.embedded.compaction import compact_vectors
+    from minirag.embedded.errors import EmbeddedError
+    from minirag.embedded.layout import default_data_directory
+    from minirag.errors import MiniRagError
 
     try:
         spaces = compact_vectors(data_dir or default_data_directory())
@@ -132,7 +132,7 @@ def _listening(host: str | None, port: int | None) -> dict[str, object]:
 
 
 def _settings(command: str, **overrides: object) -> Settings:
-    from minirag.config import SettingsError, load_settings  # noqa: PLC0415
+    from minirag.config import SettingsError, load_settings
 
     try:
         return load_settings(**overrides)

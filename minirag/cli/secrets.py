@@ -31,7 +31,7 @@ def generate(
     ] = "",
 ) -> None:
     """Print a new entry for MINIRAG_SECRET_KEYS, or for a node's file secret.keys."""
-    from minirag.adapters.keyring import generate_entry  # noqa: PLC0415
+    from minirag.adapters.keyring import generate_entry
 
     try:
         typer.echo(generate_entry(name or f"{datetime.now(UTC):%Y-%m-%d}"))
@@ -59,9 +59,9 @@ def rotate(
     It needs MINIRAG_DATABASE_URL and MINIRAG_SECRET_KEYS. Every server and worker must have the new key
     before it is run. It may be interrupted and repeated.
     """
-    from minirag.config import SettingsError, load_settings  # noqa: PLC0415
-    from minirag.embedded.errors import EmbeddedError  # noqa: PLC0415
-    from minirag.errors import MiniRagError  # noqa: PLC0415
+    from minirag.config import SettingsError, load_settings
+    from minirag.embedded.errors import EmbeddedError
+    from minirag.errors import MiniRagError
 
     try:
         if data_dir is None:
@@ -78,7 +78,7 @@ def rotate(
 
 
 def _rotate(settings: Settings, *, dry_run: bool) -> None:
-    from minirag.bootstrap import open_resealing  # noqa: PLC0415  # its imports take a while
+    from minirag.bootstrap import open_resealing  # its imports take a while
 
     async def run() -> ResealCount | int:
         async with open_resealing(settings) as resealing:
@@ -105,12 +105,12 @@ def _stopped_node(data: Path) -> Iterator[Settings]:
 
     Not of a running one: it has read its keys at its start, and may not know the new one.
     """
-    from minirag.config import load_settings  # noqa: PLC0415
-    from minirag.embedded.errors import EmbeddedError  # noqa: PLC0415
-    from minirag.embedded.layout import DataDirectory  # noqa: PLC0415
-    from minirag.embedded.postgres import PostgresServer  # noqa: PLC0415
-    from minirag.embedded.secret_keys import load_or_create_secret_keys  # noqa: PLC0415
-    from minirag.migrations.run import migrate  # noqa: PLC0415
+    from minirag.config import load_settings
+    from minirag.embedded.errors import EmbeddedError
+    from minirag.embedded.layout import DataDirectory
+    from minirag.embedded.postgres import PostgresServer
+    from minirag.embedded.secret_keys import load_or_create_secret_keys
+    from minirag.migrations.run import migrate
 
     directory = DataDirectory(data.absolute())
     if not directory.secret_keys.is_file():

@@ -68,47 +68,47 @@ class Session:
 
     @property
     def tenants(self) -> TenantServiceStub:
-        from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub  # noqa: PLC0415
+        from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
 
-        return TenantServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return TenantServiceStub(self._channel)
 
     @property
     def operations(self) -> OperationServiceStub:
-        from minirag_sdk.v1.operation_service_pb2_grpc import (  # noqa: PLC0415
+        from minirag_sdk.v1.operation_service_pb2_grpc import (
             OperationServiceStub,
         )
 
-        return OperationServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return OperationServiceStub(self._channel)
 
     @property
     def usage(self) -> UsageServiceStub:
-        from minirag_sdk.v1.usage_service_pb2_grpc import UsageServiceStub  # noqa: PLC0415
+        from minirag_sdk.v1.usage_service_pb2_grpc import UsageServiceStub
 
-        return UsageServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return UsageServiceStub(self._channel)
 
     @property
     def documents(self) -> DocumentServiceStub:
-        from minirag_sdk.v1.document_service_pb2_grpc import DocumentServiceStub  # noqa: PLC0415
+        from minirag_sdk.v1.document_service_pb2_grpc import DocumentServiceStub
 
-        return DocumentServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return DocumentServiceStub(self._channel)
 
     @property
     def chats(self) -> ChatServiceStub:
-        from minirag_sdk.v1.chat_service_pb2_grpc import ChatServiceStub  # noqa: PLC0415
+        from minirag_sdk.v1.chat_service_pb2_grpc import ChatServiceStub
 
-        return ChatServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return ChatServiceStub(self._channel)
 
     @property
     def webhooks(self) -> WebhookServiceStub:
-        from minirag_sdk.v1.webhook_service_pb2_grpc import WebhookServiceStub  # noqa: PLC0415
+        from minirag_sdk.v1.webhook_service_pb2_grpc import WebhookServiceStub
 
-        return WebhookServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return WebhookServiceStub(self._channel)
 
     @property
     def users(self) -> UserServiceStub:
-        from minirag_sdk.v1.user_service_pb2_grpc import UserServiceStub  # noqa: PLC0415
+        from minirag_sdk.v1.user_service_pb2_grpc import UserServiceStub
 
-        return UserServiceStub(self._channel)  # type: ignore[no-untyped-call]  # generated
+        return UserServiceStub(self._channel)
 
     @property
     def _metadata(self) -> tuple[tuple[str, str], ...]:
@@ -118,7 +118,7 @@ class Session:
         return (("authorization", f"Bearer {token}"),)
 
     def _renew(self, refresh_token: str) -> StoredTokens:
-        from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+        from minirag_sdk.v1 import user_service_pb2 as pb
 
         request = pb.RefreshSessionRequest(refresh_token=refresh_token)
         answer = self.retry(lambda: self.users.RefreshSession(request, timeout=CALL_SECONDS))
@@ -138,7 +138,7 @@ class Session:
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """Do something that may be done twice, again while the server is unavailable, for 15 s."""
-        from tenacity import (  # noqa: PLC0415  # with gRPC
+        from tenacity import (  # with gRPC
             Retrying,
             retry_if_exception,
             wait_random_exponential,
@@ -194,7 +194,7 @@ class Session:
         return now - self._failing_since >= RETRY_SECONDS
 
     def _is_worth_repeating(self, error: BaseException) -> bool:
-        import grpc  # noqa: PLC0415  # imported by now
+        import grpc  # imported by now
 
         if not isinstance(error, grpc.RpcError) or error.code() is not grpc.StatusCode.UNAVAILABLE:
             return False
@@ -208,7 +208,7 @@ class Session:
 def _open_channel(server: str, encryption: Encryption | None) -> grpc.Channel:
     # gRPC's own lines about a connection that fails would stand between ours.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    import grpc  # noqa: PLC0415  # 0.1 s that `--help` doesn't need
+    import grpc  # 0.1 s that `--help` doesn't need
 
     options = [
         ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),

@@ -26,7 +26,7 @@ def sign_in(
 
     The password is asked for, or read from standard input. Tokens are kept in a file that only you may read.
     """
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     password = read_password("Password: ")
     request = pb.SignInRequest(tenant_slug=tenant, email=email, password=password)
@@ -47,7 +47,7 @@ def sign_out(
     ] = False,
 ) -> None:
     """Sign out, within 5 seconds at every server."""
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     ended = 1
     if everywhere:
@@ -65,7 +65,7 @@ def sign_out(
 @client_command("change-password", Credential.PERSON)
 def change_password(session: Session) -> None:
     """Change your password and end your other sessions. Both are asked for, or read as two lines."""
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     request = pb.ChangePasswordRequest(
         current_password=read_password("Password so far: "), new_password=read_new_password()
@@ -80,7 +80,7 @@ def change_password(session: Session) -> None:
 def read_password(prompt: str) -> str:
     """Ask on the terminal without showing what is typed; else read a line of standard input."""
     if sys.stdin.isatty():
-        from getpass import getpass  # noqa: PLC0415  # seldom needed
+        from getpass import getpass  # seldom needed
 
         password = getpass(prompt)
     else:

@@ -101,7 +101,7 @@ class StoredSession:
         return kept if isinstance(kept, dict) else {}
 
     def _write(self, kept: dict[str, Any]) -> None:
-        from minirag.embedded.private_files import write_private_file  # noqa: PLC0415
+        from minirag.embedded.private_files import write_private_file
 
         write_private_file(self._path, json.dumps(kept, indent=1))
 

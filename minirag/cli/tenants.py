@@ -24,7 +24,7 @@ def create_tenant(
     name: Annotated[str, typer.Option("--name", help="Name for people. Default: the slug.")] = "",
 ) -> None:
     """Make a tenant, and show its first API key, which has every scope."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     response = session.call(
         session.tenants.CreateTenant, pb.CreateTenantRequest(slug=slug, display_name=name)
@@ -41,7 +41,7 @@ def create_tenant(
 @client_command("tenant list", Credential.PLATFORM)
 def list_tenants(session: Session) -> None:
     """List all tenants, oldest first."""
-    from minirag_sdk.v1 import tenant_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     listed = session.list_all(session.tenants.ListTenants, pb.ListTenantsRequest(), "tenants")
     if session.output.as_json:

@@ -95,7 +95,7 @@ def upload_files(
 
 def list_contents(session: Session, collection: str) -> dict[str, document_pb.Document]:
     """Return the collection's documents by external id, FAILED ones left out."""
-    from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import document_service_pb2 as pb
 
     listed = session.list_all(
         session.documents.ListDocuments,

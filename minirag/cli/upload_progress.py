@@ -45,7 +45,7 @@ class UploadProgress:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show bars on standard error, where that is a terminal."""
-        from rich.progress import (  # noqa: PLC0415  # see `Output`
+        from rich.progress import (  # see `Output`
             BarColumn,
             Progress,
             TextColumn,
@@ -85,7 +85,7 @@ class UploadProgress:
             self._move(file, 0, 0, "waiting")
 
     def progressed(self, file: UploadFile, document: document_pb.Document) -> None:
-        from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+        from minirag_sdk.v1 import document_service_pb2 as pb
 
         with self._lock:
             if file in self._final:

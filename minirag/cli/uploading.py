@@ -102,7 +102,7 @@ class Uploader:
             self._session.retry(lambda watched=watched: self._watch_some(watched))  # type: ignore[misc]  # mypy can't infer a lambda with a default
 
     def _watch_some(self, watched: Mapping[str, tuple[UploadFile, int]]) -> None:
-        from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+        from minirag_sdk.v1 import document_service_pb2 as pb
 
         unseen = set(watched)
         request = pb.WatchDocumentsRequest(document_ids=list(watched), until_final=True)
@@ -122,7 +122,7 @@ class Uploader:
     def _result(
         self, file: UploadFile, future: Future[document_pb.Document | None]
     ) -> document_pb.Document | None:
-        import grpc  # noqa: PLC0415  # imported by now
+        import grpc  # imported by now
 
         try:
             return future.result()
@@ -140,7 +140,7 @@ class Uploader:
         return None
 
     def _upload_one(self, file: UploadFile) -> document_pb.Document | None:
-        from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+        from minirag_sdk.v1 import document_service_pb2 as pb
 
         sha256 = hash_file(file.path)
         known = self._plan.known.get(file.name)
@@ -209,7 +209,7 @@ class _Sending:
 
     def parts(self) -> Iterator[document_pb.UploadDocumentRequest]:
         """Yield the messages. gRPC takes the next one when the one before is on its way."""
-        from minirag_sdk.v1 import document_service_pb2 as pb  # noqa: PLC0415
+        from minirag_sdk.v1 import document_service_pb2 as pb
 
         yield pb.UploadDocumentRequest(header=self._header)
         sent = 0

@@ -60,7 +60,7 @@ def usage(
     ] = "",
 ) -> None:
     """Show what model calls consumed and cost: by day, by model, and what the month comes to."""
-    from minirag_sdk.v1 import usage_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import usage_service_pb2 as pb
 
     words = parse_choices(by, list(DIMENSIONS), "dimension")
     whose = tenant_id(session, tenant) if tenant else ""
@@ -115,8 +115,8 @@ def _show_days(session: Session, by_day: usage_pb.QueryUsageResponse) -> None:
 
 
 def _show_groups(session: Session, grouped: usage_pb.QueryUsageResponse, words: list[str]) -> None:
-    from rich import box  # noqa: PLC0415  # see `Output`
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box  # see `Output`
+    from rich.table import Table
 
     session.output.show("")
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -134,7 +134,7 @@ def _show_groups(session: Session, grouped: usage_pb.QueryUsageResponse, words: 
 def _name(row: Any, word: str) -> str:
     value = getattr(row, DIMENSIONS[word])
     if word == "kind":
-        from minirag_sdk.v1 import usage_service_pb2 as pb  # noqa: PLC0415
+        from minirag_sdk.v1 import usage_service_pb2 as pb
 
         return pb.UsageKind.Name(value).removeprefix("USAGE_KIND_").lower()
     return printable(value) or "none"

@@ -48,7 +48,7 @@ def create_user(
     tenant: TenantOption = "",
 ) -> None:
     """Make a user. The first password is asked for, or read from standard input."""
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     request = pb.CreateUserRequest(
         tenant_id=tenant_id(session, tenant) if tenant else "",
@@ -65,7 +65,7 @@ def create_user(
 @client_command("user list", Credential.EITHER)
 def list_users(session: Session, tenant: TenantOption = "") -> None:
     """List users, oldest first."""
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     request = pb.ListUsersRequest(tenant_id=tenant_id(session, tenant) if tenant else "")
     listed = session.list_all(session.users.ListUsers, request, "users")
@@ -114,7 +114,7 @@ def update_user(
     tenant: TenantOption = "",
 ) -> None:
     """Change a user; only what is given changes."""
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     request = pb.UpdateUserRequest(tenant_id=tenant_id(session, tenant) if tenant else "")
     paths = request.update_mask.paths
@@ -142,7 +142,7 @@ def update_user(
 @client_command("user delete", Credential.EITHER)
 def delete_user(session: Session, user: UserArgument, tenant: TenantOption = "") -> None:
     """Remove a user, whose sessions end within 5 seconds."""
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     whose = tenant_id(session, tenant) if tenant else ""
     request = pb.DeleteUserRequest(tenant_id=whose, user_id=user_id(session, user, whose))
@@ -161,7 +161,7 @@ def _role(word: str) -> str:
 
 
 def _show(session: Session, user: user_pb.User, verb: str) -> None:
-    from minirag_sdk.v1 import user_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import user_service_pb2 as pb
 
     if session.output.as_json:
         session.output.show_json({"user": to_dict(user)})

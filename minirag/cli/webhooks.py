@@ -41,7 +41,7 @@ def create_webhook(
     name: Annotated[str, typer.Option("--name", help="Name for people.")] = "",
 ) -> None:
     """Make a webhook and show its signing secret, once."""
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     request = pb.CreateWebhookRequest(url=url, display_name=name, event_types=_types(events))
     response = session.call(session.webhooks.CreateWebhook, request)
@@ -58,7 +58,7 @@ def create_webhook(
 @client_command("webhook list")
 def list_webhooks(session: Session) -> None:
     """List webhooks, oldest first; never their secrets."""
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     listed = session.list_all(session.webhooks.ListWebhooks, pb.ListWebhooksRequest(), "webhooks")
     if session.output.as_json:
@@ -98,7 +98,7 @@ def update_webhook(
     ] = None,
 ) -> None:
     """Change a webhook; what isn't named stays. Its secret can't be changed: make another webhook."""
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     request = pb.UpdateWebhookRequest(webhook=pb.Webhook(id=webhook_id))
     if url is not None:
@@ -128,7 +128,7 @@ def update_webhook(
 @client_command("webhook delete")
 def delete_webhook(session: Session, webhook_id: WebhookArgument) -> None:
     """Remove a webhook with its deliveries."""
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     response = session.call(
         session.webhooks.DeleteWebhook, pb.DeleteWebhookRequest(webhook_id=webhook_id)
@@ -143,7 +143,7 @@ def delete_webhook(session: Session, webhook_id: WebhookArgument) -> None:
 @client_command("webhook test")
 def test_webhook(session: Session, webhook_id: WebhookArgument) -> None:
     """Send an event of the type webhook.test now, and tell how it went."""
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     response = session.call(
         session.webhooks.TestWebhook, pb.TestWebhookRequest(webhook_id=webhook_id)
@@ -170,7 +170,7 @@ def list_deliveries(
     ] = "",
 ) -> None:
     """List what was sent or is to be sent in the last 30 days, newest first."""
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     request = pb.ListWebhookDeliveriesRequest(webhook_id=webhook_id)
     if state:
@@ -195,7 +195,7 @@ def replay_delivery(
     delivery_id: Annotated[str, typer.Argument(metavar="ID", help="The delivery's id, dlv_….")],
 ) -> None:
     """Send a delivery once more, with the same webhook-id."""
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     response = session.call(
         session.webhooks.ReplayWebhookDelivery,
@@ -208,7 +208,7 @@ def replay_delivery(
 
 
 def _rows(listed: Iterable[webhook_pb.WebhookDelivery]) -> Iterable[tuple[str, ...]]:
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     for delivery in listed:
         yield (
@@ -228,6 +228,6 @@ def _types(events: str) -> list[str]:
 
 def _event(number: int) -> str:
     """`document.ready` for WEBHOOK_EVENT_TYPE_DOCUMENT_READY."""
-    from minirag_sdk.v1 import webhook_service_pb2 as pb  # noqa: PLC0415
+    from minirag_sdk.v1 import webhook_service_pb2 as pb
 
     return enum_word(pb.WebhookEventType, number, "WEBHOOK_EVENT_TYPE_").replace(" ", ".", 1)
