@@ -43,20 +43,6 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _EMAIL = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
-RESOURCE_TYPES: Mapping[IdKind, str] = {
-    IdKind.TENANT: "tenant",
-    IdKind.USER: "user",
-    IdKind.API_KEY: "api_key",
-    IdKind.COLLECTION: "collection",
-    IdKind.DOCUMENT: "document",
-    IdKind.DOCUMENT_VERSION: "document_version",
-    IdKind.ASSISTANT: "assistant",
-    IdKind.CONVERSATION: "conversation",
-    IdKind.WEBHOOK: "webhook",
-    IdKind.WEBHOOK_DELIVERY: "webhook_delivery",
-    IdKind.OPERATION: "operation",
-}
-
 
 class RequestCheck:
     """Collects what is wrong with one request. Field names are paths from the request's root."""
@@ -172,7 +158,7 @@ class RequestCheck:
         decoded = decode_id(kind, value)
         if decoded is None:
             if self._malformed is None:
-                self._malformed = NotFound(RESOURCE_TYPES[kind], value[:64])
+                self._malformed = NotFound(kind.resource_type, value[:64])
             return NOTHING
         return decoded
 

@@ -32,6 +32,11 @@ class IdKind(enum.StrEnum):
     WEBHOOK = "whk"
     WEBHOOK_DELIVERY = "dlv"
 
+    @property
+    def resource_type(self) -> str:
+        """As errors and the audit log name it: `api_key`."""
+        return self.name.lower()
+
 
 def new_id() -> UUID:
     """Return a fresh UUIDv7: unique, and ordered by creation time (RFC 9562)."""

@@ -23,6 +23,7 @@ from minirag.services.auditing import list_fields, record_change
 from minirag.services.authority import require_scopes
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
@@ -150,7 +151,7 @@ class ApiKeyService:
         async with self._uow.tenant(tenant_id) as uow:
             found = await uow.api_keys.list_page(after=after, limit=limit + 1)
             if not found and await uow.tenants.get(tenant_id) is None:
-                raise _tenant_not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
         return Page.cut(found, limit, lambda key: key.id)
 
     async def update(
@@ -168,7 +169,7 @@ class ApiKeyService:
                 return await _get(uow, key_id)
             key = await uow.api_keys.update(key_id, display_name=display_name, limits=limits)
             if key is None:
-                raise _not_found(key_id)
+                raise not_found(IdKind.API_KEY, key_id)
             await remember(uow.requests, request, api_key_id=key.id)
             changes = {"display_name": display_name, "limits": limits}
             fields = list_fields(name for name, value in changes.items() if value is not None)
@@ -216,7 +217,7 @@ class ApiKeyService:
             is_repeat = await recall(uow.requests, request) is not None
             key = await uow.api_keys.revoke(key_id, utc_now())
             if key is None:
-                raise _not_found(key_id)
+                raise not_found(IdKind.API_KEY, key_id)
             if not is_repeat:
                 await remember(uow.requests, request, api_key_id=key.id)
                 await _record(uow, key)
@@ -229,7 +230,7 @@ class ApiKeyService:
         async with self._uow.credential(context.key_id) as uow:
             credential = await uow.load()
         if credential is None:
-            raise _not_found(context.key_id)
+            raise not_found(IdKind.API_KEY, context.key_id)
         return credential
 
 
@@ -245,7 +246,7 @@ def _refuse_restricted(caller: Principal) -> None:
 async def _require_tenant(uow: TenantUnitOfWork, tenant_id: UUID) -> None:
     tenant = await uow.tenants.get(tenant_id)
     if tenant is None:
-        raise _tenant_not_found(tenant_id)
+        raise not_found(IdKind.TENANT, tenant_id)
     if tenant.state in (TenantState.DELETING, TenantState.ERASING):
         raise FailedPrecondition(
             "the tenant is being deleted and gets no new secrets: undelete it first"
@@ -255,7 +256,7 @@ async def _require_tenant(uow: TenantUnitOfWork, tenant_id: UUID) -> None:
 async def _get(uow: TenantUnitOfWork, key_id: UUID) -> ApiKey:
     key = await uow.api_keys.get(key_id)
     if key is None:
-        raise _not_found(key_id)
+        raise not_found(IdKind.API_KEY, key_id)
     return key
 
 
@@ -268,11 +269,3 @@ def _ended() -> FailedPrecondition:
     return FailedPrecondition(
         "the key was revoked or has expired and can't be rotated: create a new one"
     )
-
-
-def _not_found(key_id: UUID) -> NotFound:
-    return NotFound("api_key", encode_id(IdKind.API_KEY, key_id))
-
-
-def _tenant_not_found(tenant_id: UUID) -> NotFound:
-    return NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))

@@ -15,15 +15,15 @@ from minirag.domain.chats import (
     Message,
     Role,
 )
-from minirag.domain.ids import new_id
+from minirag.domain.ids import IdKind, new_id
 from minirag.domain.retrieval import RetrievalSettings
 from minirag.errors import Conflict, FailedPrecondition, InvalidRequest
 from minirag.services.assistants import check_collections, get_assistant
 from minirag.services.citing import CitationTracker
 from minirag.services.clock import utc_now
-from minirag.services.collections import collection_not_found
 from minirag.services.conversations import get_conversation
 from minirag.services.generations import HEARTBEAT_SECONDS, LEASE
+from minirag.services.lookups import not_found
 from minirag.services.ports.models import AnswerRequest
 from minirag.services.ports.storage import TenantUnitOfWork
 from minirag.services.pricing import TenantPrices
@@ -256,5 +256,5 @@ async def _choose_collections(
     await check_collections(uow, narrowed)
     for collection_id in narrowed:
         if allowed and collection_id not in allowed:
-            raise collection_not_found(collection_id)
+            raise not_found(IdKind.COLLECTION, collection_id)
     return narrowed

@@ -10,11 +10,10 @@ from minirag.domain.access import TenantContext
 from minirag.domain.chats import Assistant
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.retrieval import RetrievalSettings
-from minirag.errors import NotFound
 from minirag.services.auditing import list_fields, record_change
 from minirag.services.clock import utc_now
-from minirag.services.collections import collection_not_found
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.model_policy import ModelPolicy
 from minirag.services.paging import Page
 from minirag.services.ports.requests import RequestKey
@@ -106,7 +105,7 @@ class AssistantService:
             wanted = replace(current, **{name: getattr(values, name) for name in fields})
             changed = await uow.assistants.update(wanted, if_revision=if_revision)
             if changed is None:
-                raise _not_found(assistant_id)
+                raise not_found(IdKind.ASSISTANT, assistant_id)
             await remember(uow.requests, request, assistant_id=assistant_id)
             await _record(uow, context, assistant_id, fields=list_fields(fields))
             return changed
@@ -123,7 +122,7 @@ class AssistantService:
             if await recall(uow.requests, request):
                 return
             if not await uow.assistants.remove(assistant_id, if_revision=if_revision):
-                raise _not_found(assistant_id)
+                raise not_found(IdKind.ASSISTANT, assistant_id)
             await remember(uow.requests, request, assistant_id=assistant_id)
             await _record(uow, context, assistant_id)
 
@@ -152,7 +151,7 @@ async def get_assistant(uow: TenantUnitOfWork, assistant_id: UUID) -> Assistant:
     """Return the assistant or raise `NotFound`."""
     assistant = await uow.assistants.get(assistant_id)
     if assistant is None:
-        raise _not_found(assistant_id)
+        raise not_found(IdKind.ASSISTANT, assistant_id)
     return assistant
 
 
@@ -163,8 +162,4 @@ async def check_collections(uow: TenantUnitOfWork, collection_ids: Sequence[UUID
     found = {collection.id for collection in await uow.collections.get_many(collection_ids)}
     for collection_id in collection_ids:
         if collection_id not in found:
-            raise collection_not_found(collection_id)
-
-
-def _not_found(assistant_id: UUID) -> NotFound:
-    return NotFound("assistant", encode_id(IdKind.ASSISTANT, assistant_id))
+            raise not_found(IdKind.COLLECTION, collection_id)

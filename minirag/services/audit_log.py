@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from minirag.domain.audit import AuditEvent
-from minirag.domain.ids import IdKind, encode_id
-from minirag.errors import NotFound
+from minirag.domain.ids import IdKind
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.audit import AuditFilter
 from minirag.services.ports.storage import UnitOfWorkFactory
@@ -30,5 +30,5 @@ class AuditService:
             async with self._uow.tenant(tenant_id) as uow:
                 found = await uow.audit.list_page(where, after=after, limit=limit + 1)
                 if not found and await uow.tenants.get(tenant_id) is None:
-                    raise NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))
+                    raise not_found(IdKind.TENANT, tenant_id)
         return Page.cut(found, limit, lambda event: event.id)

@@ -9,17 +9,14 @@ from minirag.domain.access import TenantContext
 from minirag.domain.documents import Collection
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
-from minirag.errors import NotFound, PermissionDenied
+from minirag.errors import PermissionDenied
 from minirag.services.auditing import list_fields, record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
-
-
-def collection_not_found(collection_id: UUID) -> NotFound:
-    return NotFound("collection", encode_id(IdKind.COLLECTION, collection_id))
 
 
 def _refuse_restricted(context: TenantContext, deed: str) -> None:
@@ -57,7 +54,7 @@ class CollectionService:
                 collection_id = UUID(outcome["collection_id"])
                 first = await uow.collections.get(collection_id)
                 if first is None:
-                    raise collection_not_found(collection_id)
+                    raise not_found(IdKind.COLLECTION, collection_id)
                 return first
             now = utc_now()
             collection = Collection(
@@ -79,7 +76,7 @@ class CollectionService:
         async with self._uow.tenant(context) as uow:
             collection = await uow.collections.get(collection_id)
         if collection is None:
-            raise collection_not_found(collection_id)
+            raise not_found(IdKind.COLLECTION, collection_id)
         return collection
 
     async def list_page(
@@ -118,7 +115,7 @@ class CollectionService:
                 fields = list_fields(name for name, value in wanted.items() if value is not None)
                 await _record(uow, context.tenant_id, collection_id, fields=fields)
             if changed is None:
-                raise collection_not_found(collection_id)
+                raise not_found(IdKind.COLLECTION, collection_id)
             return changed
 
     async def delete(
@@ -134,7 +131,7 @@ class CollectionService:
             if await recall(uow.requests, request):
                 return
             if not await uow.collections.mark_deleted(collection_id, if_revision=if_revision):
-                raise collection_not_found(collection_id)
+                raise not_found(IdKind.COLLECTION, collection_id)
             await uow.jobs.add(JobKind.ERASE_COLLECTION, collection_id)
             await remember(uow.requests, request, collection_id=collection_id)
             await _record(uow, context.tenant_id, collection_id)

@@ -7,10 +7,10 @@ from uuid import UUID
 from minirag.domain.access import TenantContext
 from minirag.domain.chats import Conversation, Message
 from minirag.domain.ids import IdKind, encode_id
-from minirag.errors import NotFound
 from minirag.services.assistants import get_assistant
 from minirag.services.auditing import record_change
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
@@ -52,7 +52,7 @@ class ConversationService:
                 conversation_id, title=title, if_revision=if_revision
             )
             if changed is None:
-                raise _not_found(conversation_id)
+                raise not_found(IdKind.CONVERSATION, conversation_id)
             await remember(uow.requests, request, conversation_id=conversation_id)
             await _record(uow, context, conversation_id, fields="title")
             return changed
@@ -69,7 +69,7 @@ class ConversationService:
             if await recall(uow.requests, request):
                 return
             if not await uow.conversations.remove(conversation_id, if_revision=if_revision):
-                raise _not_found(conversation_id)
+                raise not_found(IdKind.CONVERSATION, conversation_id)
             await remember(uow.requests, request, conversation_id=conversation_id)
             await _record(uow, context, conversation_id)
 
@@ -88,7 +88,7 @@ async def get_conversation(
     """Return the conversation or raise `NotFound`."""
     conversation = await uow.conversations.get(conversation_id, lock=lock)
     if conversation is None:
-        raise _not_found(conversation_id)
+        raise not_found(IdKind.CONVERSATION, conversation_id)
     return conversation
 
 
@@ -97,7 +97,3 @@ async def _record(
 ) -> None:
     named = encode_id(IdKind.CONVERSATION, conversation_id)
     await record_change(uow.audit, context.tenant_id, "conversation", named, **details)
-
-
-def _not_found(conversation_id: UUID) -> NotFound:
-    return NotFound("conversation", encode_id(IdKind.CONVERSATION, conversation_id))

@@ -34,8 +34,8 @@ from minirag.services.auditing import list_fields, record_change
 from minirag.services.background import BackgroundTasks
 from minirag.services.blob_keys import source_key, text_key, version_prefix
 from minirag.services.clock import utc_now
-from minirag.services.collections import collection_not_found
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.files import BlobInfo, BlobStore
 from minirag.services.ports.requests import RequestKey
@@ -127,7 +127,7 @@ class DocumentService:
             raise document_too_large(self._max_bytes)
         async with self._uow.tenant(context) as uow:
             if await uow.collections.get(new.collection_id) is None:
-                raise collection_not_found(new.collection_id)
+                raise not_found(IdKind.COLLECTION, new.collection_id)
             room = await _find_room(uow, context.limits, new, request)
         version_id = new_id()
         prefix = version_prefix(context.tenant_id, version_id)
@@ -178,7 +178,7 @@ class DocumentService:
             if outcome := await recall(uow.requests, request):
                 return await _get(uow, UUID(outcome["document_id"])), False
             if await uow.collections.get(new.collection_id) is None:
-                raise collection_not_found(new.collection_id)
+                raise not_found(IdKind.COLLECTION, new.collection_id)
             document = await self._add(uow, context, new, version_id, key, info)
             await uow.jobs.add(JobKind.INGEST_VERSION, version_id)
             await remember(uow.requests, request, document_id=document.id)
@@ -265,7 +265,7 @@ class DocumentService:
                 wanted.collection_id is not None
                 and await uow.collections.get(wanted.collection_id) is None
             ):
-                raise collection_not_found(wanted.collection_id)
+                raise not_found(IdKind.COLLECTION, wanted.collection_id)
             found = await uow.documents.list_page(wanted, after=after, limit=limit + 1)
         return Page.cut(found, limit, lambda document: document.id)
 
@@ -287,7 +287,7 @@ class DocumentService:
                 document_id, display_name=display_name, metadata=metadata, if_revision=if_revision
             )
             if changed is None:
-                raise _not_found(document_id)
+                raise not_found(IdKind.DOCUMENT, document_id)
             if metadata is not None:
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document_id)
             await remember(uow.requests, request, document_id=document_id)
@@ -311,7 +311,7 @@ class DocumentService:
                 return
             await _get(uow, document_id)
             if not await uow.documents.mark_deleting(document_id, if_revision=if_revision):
-                raise _not_found(document_id)
+                raise not_found(IdKind.DOCUMENT, document_id)
             await uow.jobs.add(JobKind.ERASE_DOCUMENT, document_id)
             await remember(uow.requests, request, document_id=document_id)
             await _record(uow, context, document_id)
@@ -335,7 +335,7 @@ class DocumentService:
                     "the document has no text yet: wait until it is READY (see WatchDocuments)"
                 )
             version = await uow.documents.get_version(wanted)
-        gone = NotFound("document_version", encode_id(IdKind.DOCUMENT_VERSION, wanted))
+        gone = not_found(IdKind.DOCUMENT_VERSION, wanted)
         if version is None or version.document_id != document_id or version.text_bytes == 0:
             raise gone
         total = version.text_bytes
@@ -400,12 +400,8 @@ async def _record(
 async def _get(uow: TenantUnitOfWork, document_id: UUID) -> Document:
     document = await uow.documents.get(document_id)
     if document is None:
-        raise _not_found(document_id)
+        raise not_found(IdKind.DOCUMENT, document_id)
     return document
-
-
-def _not_found(document_id: UUID) -> NotFound:
-    return NotFound("document", encode_id(IdKind.DOCUMENT, document_id))
 
 
 def _check_announcement(new: NewDocument, info: BlobInfo) -> None:

@@ -8,9 +8,10 @@ from uuid import UUID
 from minirag.domain.ids import IdKind, encode_id
 from minirag.domain.limits import Limits, LimitUsage
 from minirag.domain.tenants import TenantState
-from minirag.errors import FailedPrecondition, NotFound
+from minirag.errors import FailedPrecondition
 from minirag.services.auditing import record_deed_of_platform
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import UnitOfWorkFactory
 
@@ -24,7 +25,7 @@ class LimitService:
         async with self._uow.tenant(tenant_id) as uow:
             tenant = await uow.tenants.get(tenant_id)
             if tenant is None:
-                raise _not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             return tenant.limits, await uow.limits.read_usage()
 
     async def update(
@@ -42,14 +43,14 @@ class LimitService:
         async with self._uow.platform() as uow:
             current = await uow.tenants.get(tenant_id)
             if current is None:
-                raise _not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             if await recall(uow.requests, request):
                 return current.limits
             if current.state in (TenantState.DELETING, TenantState.ERASING):
                 raise FailedPrecondition("the tenant is being deleted and can't be changed")
             changed = await uow.tenants.set_limits(tenant_id, changes)
             if changed is None:
-                raise _not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             told = {
                 name: "none" if value is None else f"{value}" for name, value in changes.items()
             }
@@ -60,7 +61,3 @@ class LimitService:
             )
             await remember(uow.requests, request, tenant_id=tenant_id)
             return changed.limits
-
-
-def _not_found(tenant_id: UUID) -> NotFound:
-    return NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))

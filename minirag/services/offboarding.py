@@ -10,9 +10,10 @@ from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
 from minirag.domain.operations import Operation, OperationKind, OperationState
 from minirag.domain.tenants import Tenant, TenantState
-from minirag.errors import FailedPrecondition, NotFound
+from minirag.errors import FailedPrecondition
 from minirag.services.auditing import record_deed_of_platform
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import PlatformUnitOfWork, TenantUnitOfWork, UnitOfWorkFactory
 
@@ -44,11 +45,11 @@ class OffboardingService:
             if outcome := await recall(uow.requests, request):
                 operation = await uow.operations.get(UUID(outcome["operation_id"]))
                 if operation is None:
-                    raise _not_found(tenant_id)
+                    raise not_found(IdKind.TENANT, tenant_id)
                 return await uow.tenants.get(tenant_id), operation
             current = await uow.tenants.get(tenant_id)
             if current is None:
-                raise _not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             delay = timedelta(0) if now else self._grace
             tenant = await uow.tenants.mark_deleting(
                 tenant_id, purge_after=delay, if_revision=if_revision
@@ -72,7 +73,7 @@ class OffboardingService:
         async with self._uow.platform() as uow:
             current = await uow.tenants.get(tenant_id)
             if current is None:
-                raise _not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             if await recall(uow.requests, request):
                 return current
             restored = await uow.tenants.restore(tenant_id)
@@ -116,7 +117,7 @@ class OffboardingService:
         tenant = await uow.tenants.get(tenant_id)
         operation = await inner.operations.find_open(OperationKind.DELETE_TENANT, tenant_id)
         if tenant is None:
-            raise _not_found(tenant_id)
+            raise not_found(IdKind.TENANT, tenant_id)
         if operation is None:  # one that an earlier version began
             operation = await self._begin(inner, tenant)
         return tenant, operation
@@ -127,7 +128,3 @@ class OffboardingService:
     ) -> None:
         named = encode_id(IdKind.TENANT, tenant_id)
         await record_deed_of_platform(uow.audit, inner.audit, "tenant", named, **details)
-
-
-def _not_found(tenant_id: UUID) -> NotFound:
-    return NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))

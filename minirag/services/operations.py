@@ -5,9 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from minirag.domain.access import Principal, TenantContext
-from minirag.domain.ids import IdKind, encode_id
+from minirag.domain.ids import IdKind
 from minirag.domain.operations import Operation
-from minirag.errors import NotFound
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.storage import UnitOfWorkFactory
 
@@ -26,7 +26,7 @@ class OperationService:
             async with self._uow.platform() as platform:
                 found = await platform.operations.get(operation_id)
         if found is None:
-            raise NotFound("operation", encode_id(IdKind.OPERATION, operation_id))
+            raise not_found(IdKind.OPERATION, operation_id)
         return found
 
     async def list_page(

@@ -18,8 +18,9 @@ from minirag.domain.chats import (
     Message,
     Started,
 )
-from minirag.domain.ids import IdKind, encode_id
-from minirag.errors import DeadlineExceeded, FailedPrecondition, NotFound
+from minirag.domain.ids import IdKind
+from minirag.errors import DeadlineExceeded, FailedPrecondition
+from minirag.services.lookups import not_found
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 POLL_SECONDS = 0.1
@@ -73,4 +74,4 @@ class AnswerReplayer:
                 message = await uow.messages.get(generation.answer_message_id)
                 if message is not None:
                     return generation, message
-        raise NotFound("generation", encode_id(IdKind.GENERATION, generation_id))
+        raise not_found(IdKind.GENERATION, generation_id)

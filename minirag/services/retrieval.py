@@ -9,6 +9,7 @@ from uuid import UUID
 
 from minirag.domain.access import TenantContext
 from minirag.domain.documents import Collection
+from minirag.domain.ids import IdKind
 from minirag.domain.retrieval import (
     EmbeddingSpace,
     RetrievalMode,
@@ -18,8 +19,8 @@ from minirag.domain.retrieval import (
     VectorHit,
 )
 from minirag.errors import FailedPrecondition
-from minirag.services.collections import collection_not_found
 from minirag.services.fusion import FusedHit, fuse
+from minirag.services.lookups import not_found
 from minirag.services.metering import UsageMeter
 from minirag.services.ports.models import EmbeddingModels, LexicalEncoder
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
@@ -242,7 +243,7 @@ async def plan_search(
     found = {collection.id for collection in collections}
     for collection_id in collection_ids:
         if collection_id not in found:
-            raise collection_not_found(collection_id)
+            raise not_found(IdKind.COLLECTION, collection_id)
     by_model = _group_by_model(collections)
     has_dense = any(by_model)
     if mode is RetrievalMode.DENSE:

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Tenant, TenantState
-from minirag.errors import FailedPrecondition, NotFound
+from minirag.errors import FailedPrecondition
 from minirag.services.api_keys import mint_key
 from minirag.services.auditing import list_fields, record_deed_of_platform
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import PlatformUnitOfWork, TenantUnitOfWork, UnitOfWorkFactory
@@ -36,7 +37,7 @@ class TenantService:
                 inner = await uow.enter_tenant(tenant_id)
                 first_key = await inner.api_keys.get(UUID(outcome["api_key_id"]))
                 if first is None or first_key is None:
-                    raise _not_found(tenant_id)
+                    raise not_found(IdKind.TENANT, tenant_id)
                 return first, first_key, outcome["secret"]
             now = utc_now()
             tenant = Tenant(new_id(), slug, display_name or slug, TenantState.ACTIVE, now, now, 1)
@@ -54,7 +55,7 @@ class TenantService:
         async with self._uow.platform() as uow:
             tenant = await uow.tenants.get(tenant_id)
         if tenant is None:
-            raise _not_found(tenant_id)
+            raise not_found(IdKind.TENANT, tenant_id)
         return tenant
 
     async def list_page(self, *, after: UUID | None, limit: int) -> Page[Tenant, UUID]:
@@ -75,7 +76,7 @@ class TenantService:
         async with self._uow.platform() as uow:
             current = await uow.tenants.get(tenant_id)
             if current is None:
-                raise _not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             if await recall(uow.requests, request):
                 return current
             changed = None
@@ -98,7 +99,3 @@ async def _record(
 ) -> None:
     named = encode_id(IdKind.TENANT, tenant_id)
     await record_deed_of_platform(uow.audit, inner.audit, "tenant", named, **details)
-
-
-def _not_found(tenant_id: UUID) -> NotFound:
-    return NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))

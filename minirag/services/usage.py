@@ -10,7 +10,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from minirag.domain.access import Principal, TenantContext
-from minirag.domain.ids import IdKind, encode_id
+from minirag.domain.ids import IdKind
 from minirag.domain.limits import Limits, LimitUsage
 from minirag.domain.usage import (
     WHOLE_TENANT,
@@ -24,6 +24,7 @@ from minirag.errors import InvalidRequest, NotFound
 from minirag.services.auditing import record_deed_of_platform
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from minirag.services.pricing import Pricing
@@ -113,7 +114,7 @@ class UsageService:
         async with self._open(caller, tenant_id) as uow:
             tenant = await uow.tenants.get(tenant_id)
             if tenant is None:
-                raise _tenant_not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             counts = await uow.usage.count_resources(now)
             used = await uow.limits.read_usage()
             by_model = await uow.usage.sum(
@@ -147,7 +148,7 @@ class UsageService:
         async with self._uow.platform() as platform:
             repeated = await recall(platform.requests, request)
             if await platform.tenants.get(tenant_id) is None:
-                raise _tenant_not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             if not repeated:
                 await remember(platform.requests, request, model=price.model)
             uow = await platform.enter_tenant(tenant_id)
@@ -171,7 +172,7 @@ class UsageService:
             if await recall(platform.requests, request):
                 return
             if await platform.tenants.get(tenant_id) is None:
-                raise _tenant_not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             await remember(platform.requests, request, model=model)
             uow = await platform.enter_tenant(tenant_id)
             if not await uow.model_prices.remove(model):
@@ -187,7 +188,7 @@ class UsageService:
             return
         async with self._uow.tenant(tenant_id) as uow:
             if await uow.tenants.get(tenant_id) is None:
-                raise _tenant_not_found(tenant_id)
+                raise not_found(IdKind.TENANT, tenant_id)
             yield uow
 
 
@@ -239,7 +240,3 @@ async def _get_price(uow: TenantUnitOfWork, model: str) -> ModelPrice:
         if price.model == model:
             return price
     raise NotFound(RESOURCE, model)
-
-
-def _tenant_not_found(tenant_id: UUID) -> NotFound:
-    return NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))

@@ -7,11 +7,12 @@ from uuid import UUID
 from minirag.domain.access import PlatformContext, Principal, TenantContext
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.people import User, UserRole, UserState
-from minirag.errors import FailedPrecondition, InvalidRequest, NotFound
+from minirag.errors import FailedPrecondition, InvalidRequest
 from minirag.services.auditing import record_change
 from minirag.services.authority import require_role
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.people import PasswordHasher
 from minirag.services.ports.requests import RequestKey
@@ -44,7 +45,7 @@ class UserService:
         password_hash = await self._passwords.hash(password)
         async with self._uow.tenant(tenant_id) as uow:
             if isinstance(caller, PlatformContext) and await uow.tenants.get(tenant_id) is None:
-                raise NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))
+                raise not_found(IdKind.TENANT, tenant_id)
             if outcome := await recall(uow.requests, request):
                 return await _load(uow, UUID(outcome["user_id"]))
             now = utc_now()
@@ -76,7 +77,7 @@ class UserService:
         async with self._uow.tenant(tenant_id) as uow:
             found = await uow.users.list_page(after=after, limit=limit + 1)
             if not found and await uow.tenants.get(tenant_id) is None:
-                raise NotFound("tenant", encode_id(IdKind.TENANT, tenant_id))
+                raise not_found(IdKind.TENANT, tenant_id)
         return Page.cut(found, limit, lambda user: user.id)
 
     async def update(
@@ -128,7 +129,7 @@ class UserService:
                 if_revision=if_revision,
             )
             if changed is None:
-                raise _not_found(user_id)
+                raise not_found(IdKind.USER, user_id)
             if password_hash is not None or state is UserState.DISABLED:
                 await uow.sessions.revoke_all(user_id, utc_now())
             await remember(uow.requests, request, user_id=user_id)
@@ -159,7 +160,7 @@ class UserService:
             require_role(caller, current.role)
             _refuse_for_last_owner(owners, user_id)
             if not await uow.users.remove(user_id, if_revision=if_revision):
-                raise _not_found(user_id)
+                raise not_found(IdKind.USER, user_id)
             await remember(uow.requests, request, user_id=user_id)
             await _record(uow, current)
 
@@ -182,7 +183,7 @@ def refuse_guessable(password: str, email: str, *, field: str) -> None:
 async def _load(uow: TenantUnitOfWork, user_id: UUID, *, lock: bool = False) -> User:
     user = await uow.users.get(user_id, lock=lock)
     if user is None:
-        raise _not_found(user_id)
+        raise not_found(IdKind.USER, user_id)
     return user
 
 
@@ -197,7 +198,3 @@ def _refuse_for_last_owner(owners: set[UUID], user_id: UUID) -> None:
         raise FailedPrecondition(
             "this is the tenant's last owner who may sign in: make another one first"
         )
-
-
-def _not_found(user_id: UUID) -> NotFound:
-    return NotFound("user", encode_id(IdKind.USER, user_id))

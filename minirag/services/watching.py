@@ -15,7 +15,8 @@ from uuid import UUID
 
 from minirag.domain.access import TenantContext
 from minirag.domain.documents import Document, DocumentFilter
-from minirag.services.collections import collection_not_found
+from minirag.domain.ids import IdKind
+from minirag.services.lookups import not_found
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 PAGE = 500
@@ -91,7 +92,7 @@ class _Watch:
             async with self._uow.tenant(self._context) as uow:
                 if after is None and collection_id is not None:
                     if await uow.collections.get(collection_id) is None:
-                        raise collection_not_found(collection_id)
+                        raise not_found(IdKind.COLLECTION, collection_id)
                 page = await uow.documents.list_page(self._wanted, after=after, limit=PAGE)
             if after is None and page:
                 self._advance(max(document.update_time for document in page))

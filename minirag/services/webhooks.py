@@ -17,12 +17,12 @@ from minirag.errors import (
     FailedPrecondition,
     InvalidRequest,
     LimitExceeded,
-    NotFound,
     PermissionDenied,
 )
 from minirag.services.auditing import record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.outbound import TargetRefused
 from minirag.services.ports.requests import RequestKey
@@ -155,7 +155,7 @@ class WebhookService:
                 if_revision=if_revision,
             )
             if changed is None:
-                raise _webhook_not_found(webhook_id)
+                raise not_found(IdKind.WEBHOOK, webhook_id)
             if is_enabled is False:
                 await uow.webhook_deliveries.give_up_all(webhook_id, DISABLED)
             await _record(uow, changed)
@@ -175,7 +175,7 @@ class WebhookService:
             if await recall(uow.requests, request):
                 return
             if not await uow.webhooks.remove(webhook_id, if_revision=if_revision):
-                raise _webhook_not_found(webhook_id)
+                raise not_found(IdKind.WEBHOOK, webhook_id)
             await record_change(
                 uow.audit, context.tenant_id, "webhook", encode_id(IdKind.WEBHOOK, webhook_id)
             )
@@ -211,7 +211,7 @@ class WebhookService:
                 delivery.id, state, status=attempt.status, error=attempt.error
             )
         if recorded is None:
-            raise _webhook_not_found(webhook_id)
+            raise not_found(IdKind.WEBHOOK, webhook_id)
         return recorded
 
     async def list_deliveries(
@@ -241,7 +241,7 @@ class WebhookService:
         async with self._open(context) as uow:
             delivery = await uow.webhook_deliveries.get(delivery_id)
             if delivery is None:
-                raise _delivery_not_found(delivery_id)
+                raise not_found(IdKind.WEBHOOK_DELIVERY, delivery_id)
             if await recall(uow.requests, request):
                 return delivery
             webhook = await get_webhook(uow, delivery.webhook_id)
@@ -335,7 +335,7 @@ async def get_webhook(uow: TenantUnitOfWork, webhook_id: UUID) -> Webhook:
     """Return the webhook or raise `NotFound`."""
     webhook = await uow.webhooks.get(webhook_id)
     if webhook is None:
-        raise _webhook_not_found(webhook_id)
+        raise not_found(IdKind.WEBHOOK, webhook_id)
     return webhook
 
 
@@ -343,11 +343,3 @@ async def _record(uow: TenantUnitOfWork, webhook: Webhook) -> None:
     await record_change(
         uow.audit, webhook.tenant_id, "webhook", encode_id(IdKind.WEBHOOK, webhook.id)
     )
-
-
-def _webhook_not_found(webhook_id: UUID) -> NotFound:
-    return NotFound("webhook", encode_id(IdKind.WEBHOOK, webhook_id))
-
-
-def _delivery_not_found(delivery_id: UUID) -> NotFound:
-    return NotFound("webhook_delivery", encode_id(IdKind.WEBHOOK_DELIVERY, delivery_id))
