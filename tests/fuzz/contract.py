@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 
-import minirag_sdk.v1
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from minirag.api.method_table import METHOD_TABLE
+from tests.support.contract import find_methods, path_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Rpc:
 
     @property
     def path(self) -> str:
-        return f"/{self.method.containing_service.full_name}/{self.method.name}"
+        return path_of(self.method)
 
     @property
     def request_class(self) -> type[Message]:
@@ -50,11 +48,4 @@ class Rpc:
 
 def find_rpcs() -> list[Rpc]:
     """Return all of them, in a fixed order."""
-    found = {}
-    for module in pkgutil.iter_modules(minirag_sdk.v1.__path__, "minirag_sdk.v1."):
-        if module.name.endswith("_service_pb2"):
-            services = importlib.import_module(module.name).DESCRIPTOR.services_by_name
-            for service in services.values():
-                for method in service.methods:
-                    found[method.full_name] = Rpc(method)
-    return [found[name] for name in sorted(found)]
+    return [Rpc(method) for method in sorted(find_methods(), key=lambda one: one.full_name)]

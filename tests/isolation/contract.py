@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import minirag_sdk.v1
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from minirag.api.method_table import METHOD_TABLE, PACKAGE, Caller, Rule
+from tests.support.contract import find_methods
 
 OTHERS_PACKAGE = "google.protobuf."
 JUDGED_BY = {"UserService/SignOutEverywhere": "UserService/UpdateUser"}
@@ -73,17 +71,11 @@ def _walk(message: Descriptor, prefix: str, above: tuple[Descriptor, ...]) -> It
             yield from _walk(inner, f"{path}.", (*above, message))
 
 
-def _load() -> Iterator[Rpc]:
-    for module in pkgutil.iter_modules(minirag_sdk.v1.__path__):
-        if not module.name.endswith("_pb2"):
-            continue
-        loaded = importlib.import_module(f"minirag_sdk.v1.{module.name}")
-        for service in loaded.DESCRIPTOR.services_by_name.values():
-            for method in service.methods:
-                yield Rpc(f"{service.name}/{method.name}", method)
-
-
-RPCS: dict[str, Rpc] = {rpc.name: rpc for rpc in _load()}
+RPCS: dict[str, Rpc] = {
+    name: Rpc(name, method)
+    for method in find_methods()
+    for name in (f"{method.containing_service.name}/{method.name}",)
+}
 """By name, in the contract's order."""
 RPC_OF_REQUEST: dict[str, Rpc] = {rpc.method.input_type.full_name: rpc for rpc in RPCS.values()}
 """The RPC that takes a message type: each has its own."""

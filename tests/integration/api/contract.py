@@ -6,17 +6,9 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import grpc.aio
-from minirag_sdk.v1 import (
-    chat_service_pb2,
-    document_service_pb2,
-    operation_service_pb2,
-    tenant_service_pb2,
-    usage_service_pb2,
-    user_service_pb2,
-    webhook_service_pb2,
-)
 
 from minirag.api.method_table import METHOD_TABLE, Rule
+from tests.support.contract import find_methods, path_of
 
 NOT_A_MESSAGE = b"\xff"
 """Ends within a field's number: no protobuf parser takes it."""
@@ -64,16 +56,6 @@ async def only(request: bytes) -> AsyncIterator[bytes]:
 
 
 RPCS = [
-    Rpc(f"/{service.full_name}/{method.name}", method.client_streaming, method.server_streaming)
-    for module in (
-        tenant_service_pb2,
-        user_service_pb2,
-        usage_service_pb2,
-        webhook_service_pb2,
-        operation_service_pb2,
-        document_service_pb2,
-        chat_service_pb2,
-    )
-    for service in module.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
+    Rpc(path_of(method), method.client_streaming, method.server_streaming)
+    for method in find_methods()
 ]

@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
+from minirag.adapters.job_queue import RqJobQueue
 from minirag.config import load_settings
 from minirag.embedded.redis import RedisServer
 from tests.support.job_ledger import JobLedger
@@ -23,6 +25,19 @@ def ledger(tmp_path: Path) -> Iterator[JobLedger]:
     ledger = JobLedger(tmp_path / "ledger.sqlite")
     yield ledger
     ledger.close()
+
+
+@pytest.fixture
+async def job_queue(redis_url: str) -> AsyncIterator[RqJobQueue]:
+    queue = RqJobQueue(redis_url, "minirag")
+    yield queue
+    await queue.close()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as client:
+        yield client
 
 
 @pytest.fixture

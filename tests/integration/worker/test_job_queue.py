@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,19 +23,6 @@ from minirag.errors import Unavailable
 from tests.support.waiting import until
 
 Pair = tuple[UUID, UUID]
-
-
-@pytest.fixture
-async def job_queue(redis_url: str) -> AsyncIterator[RqJobQueue]:
-    queue = RqJobQueue(redis_url, "minirag")
-    yield queue
-    await queue.close()
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 @pytest.fixture

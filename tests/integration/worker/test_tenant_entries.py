@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
-import pytest
 from redis import Redis
 
 from minirag.adapters.job_queue import RqJobQueue
-
-
-@pytest.fixture
-async def job_queue(redis_url: str) -> AsyncIterator[RqJobQueue]:
-    queue = RqJobQueue(redis_url, "minirag")
-    yield queue
-    await queue.close()
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with Redis.from_url(redis_url) as client:
-        yield client
 
 
 async def test_hints_and_counters_of_a_tenant_go_and_others_stay(

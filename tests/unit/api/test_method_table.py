@@ -3,15 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from minirag_sdk.v1 import (
-    chat_service_pb2,
-    document_service_pb2,
-    operation_service_pb2,
-    tenant_service_pb2,
-    usage_service_pb2,
-    user_service_pb2,
-    webhook_service_pb2,
-)
 
 from minirag.api.chat_servicer import ChatServicer
 from minirag.api.document_servicer import DocumentServicer
@@ -26,6 +17,7 @@ from minirag.domain.ids import new_id
 from minirag.domain.people import UserRole
 from minirag.domain.tenants import Scope
 from minirag.errors import PermissionDenied
+from tests.support.contract import find_methods, find_services, path_of
 
 SERVICERS = {
     "minirag.v1.TenantService": TenantServicer,
@@ -36,24 +28,7 @@ SERVICERS = {
     "minirag.v1.DocumentService": DocumentServicer,
     "minirag.v1.ChatService": ChatServicer,
 }
-SERVICES = [
-    service
-    for module in (
-        tenant_service_pb2,
-        user_service_pb2,
-        usage_service_pb2,
-        webhook_service_pb2,
-        operation_service_pb2,
-        document_service_pb2,
-        chat_service_pb2,
-    )
-    for service in module.DESCRIPTOR.services_by_name.values()
-]
-METHODS = {
-    f"/{service.full_name}/{method.name}": method
-    for service in SERVICES
-    for method in service.methods
-}
+METHODS = {path_of(method): method for method in find_methods()}
 
 
 def test_every_rpc_has_a_rule_and_every_rule_an_rpc() -> None:
@@ -61,7 +36,7 @@ def test_every_rpc_has_a_rule_and_every_rule_an_rpc() -> None:
 
 
 def test_every_rpc_is_implemented() -> None:
-    for service in SERVICES:
+    for service in find_services():
         servicer = SERVICERS[service.full_name]
         for method in service.methods:
             owner = next(one for one in servicer.__mro__ if method.name in vars(one))
