@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from minirag.migrations.statements import execute_each
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -320,23 +322,16 @@ CREATE POLICY platform_forget ON requests FOR DELETE
 
 
 def upgrade() -> None:
-    _execute_each(TABLES)
+    execute_each(TABLES)
     for table in TENANT_TABLES:
         op.execute(
             f"CREATE POLICY tenant ON {table}"
             f" USING (tenant_id = {THIS_TENANT}) WITH CHECK (tenant_id = {THIS_TENANT})"
         )
-    _execute_each(POLICIES)
+    execute_each(POLICIES)
     for table in ("tenants", *TENANT_TABLES):
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-
-
-def _execute_each(script: str) -> None:
-    """One at a time: asyncpg prepares what it executes, and a prepared statement is a single one."""
-    for statement in script.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
 
 
 def downgrade() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from alembic import op
 
 from minirag.migrations.counting import COUNTING
+from minirag.migrations.statements import execute_each
 
 revision = "0002"
 down_revision = "0001"
@@ -316,7 +317,7 @@ def _restrict(table: str, condition: str) -> None:
 
 
 def upgrade() -> None:
-    _execute_each(TABLES)
+    execute_each(TABLES)
     for statement in COUNTING:
         op.execute(statement)
     for table in TENANT_TABLES:
@@ -326,7 +327,7 @@ def upgrade() -> None:
         )
     for table in PLATFORM_TABLES:
         op.execute(f"CREATE POLICY platform ON {table} USING ({PLATFORM}) WITH CHECK ({PLATFORM})")
-    _execute_each(POLICIES)
+    execute_each(POLICIES)
     for table in VISIBILITY:
         op.execute(_make_visibility(table))
     for table, condition in RESTRICTIONS.items():
@@ -334,13 +335,6 @@ def upgrade() -> None:
     for table in (*TENANT_TABLES, *PLATFORM_TABLES):
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-
-
-def _execute_each(script: str) -> None:
-    """One at a time: asyncpg prepares what it executes, and a prepared statement is a single one."""
-    for statement in script.split(";\n"):
-        if statement.strip():
-            op.execute(statement)
 
 
 def downgrade() -> None:
