@@ -37,8 +37,12 @@ up: setup ## Run a node on this machine until Ctrl-C; DATA=dir chooses where it 
 	$(BIN)/minirag up $(if $(DATA),--data-dir $(DATA))
 
 .PHONY: test
-test: setup ## Run all tests; ARGS="-n 0 tests/unit" runs some, in one process
-	$(BIN)/python -m pytest $(TEST_PROCESSES) $(ARGS)
+test: setup ## Run the tests; ARGS="-n 0 tests/unit" runs some, in one process
+	$(BIN)/python -m pytest $(TEST_PROCESSES) -m "not long" $(ARGS)
+
+.PHONY: long
+long: setup ## Run the long tests: crashes, the short fuzz and benchmark runs, and the like
+	$(BIN)/python -m pytest $(TEST_PROCESSES) -m long $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, types, import floors, the contract, and that generated code is up to date

@@ -19,6 +19,7 @@ QUICK_RUN_SECONDS = 240
 """Half a minute on an idle machine."""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(QUICK_RUN_SECONDS + 30)
 def test_quick_run_measures_every_row_and_keeps_the_results(tmp_path: Path) -> None:
     done = subprocess.run(

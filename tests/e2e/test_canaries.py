@@ -39,7 +39,7 @@ from tests.support.client import Client, _Calls
 from tests.support.node import NodeProcess, model_settings
 from tests.support.servers import open_directory
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 
 STORED = frozenset({Place.DATABASE})
 """Promised to be in Postgres, and only there."""

@@ -24,6 +24,8 @@ from tests.support.rows import fetch_value, raw
 from tests.support.servers import open_directory
 from tests.support.texts import make_text
 
+pytestmark = pytest.mark.long
+
 CHUNKS = 500
 BATCH = 32
 EMBEDDING = "mock-embed.first-250"

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.programs import MINIRAG, Program, are_gone, run_minirag
 from tests.support.waiting import until
@@ -90,6 +91,7 @@ async def test_demo_shows_cited_answers_and_leaves_nothing_running(directory: Pa
     assert nodes_of(directory) == []
 
 
+@pytest.mark.long
 async def test_demo_makes_a_new_key_when_its_own_is_lost(directory: Path) -> None:
     run_demo(directory)
     (directory / "demo" / "demo.json").write_text("{")
@@ -100,6 +102,7 @@ async def test_demo_makes_a_new_key_when_its_own_is_lost(directory: Path) -> Non
     assert "Made a new key for tenant demo" in again.stdout
 
 
+@pytest.mark.long
 async def test_demo_goes_on_after_everything_was_killed_in_its_middle(directory: Path) -> None:
     with running_demo(directory) as demo:
         await until(lambda: has_happened(demo, "accepted"), within=WITHIN, what="an upload")
@@ -111,6 +114,7 @@ async def test_demo_goes_on_after_everything_was_killed_in_its_middle(directory:
     assert_complete(run_demo(directory))
 
 
+@pytest.mark.long
 async def test_node_does_not_outlive_a_killed_demo(directory: Path) -> None:
     with running_demo(directory) as demo:
         await until(lambda: has_happened(demo, "delta"), within=WITHIN, what="an answer")

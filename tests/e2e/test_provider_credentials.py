@@ -223,6 +223,7 @@ async def test_what_is_no_key_of_a_known_provider_is_refused_without_an_echo(
     assert fields.get("api_key", "-") not in str(refused).replace("api_key", "")
 
 
+@pytest.mark.long
 async def test_rotation_under_load_fails_no_call_and_the_new_key_alone_opens_all(
     replicated: Replicated, strict: Replica, wire: Wire
 ) -> None:

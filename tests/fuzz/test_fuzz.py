@@ -19,7 +19,7 @@ from tests.mock_provider import MockProvider
 from tests.support.node import NodeProcess
 from tests.support.servers import open_directory
 
-CALLS = 1500
+CALLS = 3000
 SEED = 20_251_125
 REFUSED = grpc.StatusCode.NOT_FOUND
 
@@ -35,6 +35,7 @@ def node(mock_provider: MockProvider) -> Iterator[NodeProcess]:
             node.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # some seconds alone, and minutes on a busy machine
 async def test_no_request_makes_the_server_fail_or_tell_a_secret(node: NodeProcess) -> None:
     tally = await Campaign(node, find_rpcs(), calls=CALLS, chosen_seed=SEED).run()

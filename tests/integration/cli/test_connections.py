@@ -149,10 +149,11 @@ async def test_reader_that_goes_away_ends_the_command_quietly() -> None:
         server.container.answers.words = ["word "] * 50_000
         process = await start_at(server, "ask", "who?")
         assert process.stdout is not None
-        await process.stdout.readexactly(5)
+        assert process.stderr is not None
+        assert await process.stdout.read(5), await process.stderr.read()
 
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]  # as `head` does
-        errors = await asyncio.wait_for(process.stderr.read(), 30) if process.stderr else b"?"
+        errors = await asyncio.wait_for(process.stderr.read(), 30)
         code = await asyncio.wait_for(process.wait(), 30)
 
     assert (code, errors) == (141, b"")

@@ -31,6 +31,7 @@ def worker_threads() -> list[str]:
     ]
 
 
+@pytest.mark.long
 async def test_2000_jobs_each_run_exactly_once(
     ledger: JobLedger, redis_url: str, open_runtime: OpenRuntime
 ) -> None:
