@@ -1,8 +1,9 @@
 """`python -m benchmarks.noisy`: what a tenant at ten times its limit costs another one.
 
 The quiet tenant reads a collection, in rounds alone and beside the noisy one, in turn. Both call at random
-moments (a Poisson process), since callers in step would meet always or never. For each limit of the noisy one a line tells its p99 alone, beside, and the ratio. Exit code 1 when nothing could
-be measured, or with `--strict` when a ratio is over 1.10.
+moments (a Poisson process), since callers in step would meet always or never. For each limit of the noisy one
+a line tells its p99 alone, beside, and the ratio. Exit code 1 when nothing could be measured, or with
+`--strict` when a ratio is over 1.10.
 """
 
 from __future__ import annotations
