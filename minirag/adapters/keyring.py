@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from minirag.errors import FailedPrecondition, MiniRagError
+from minirag.errors import FailedPrecondition
 from minirag.services.ports.secrets import Sealed
 
 KEY_BYTES = 32
@@ -96,7 +96,12 @@ class EnvelopeKeyring:
             data_key = _decrypt(self._key(_ENVELOPE, sealed.by), wrapped, bound_to)
             return _decrypt(data_key, sealed.data[1 + WRAPPED_BYTES :], bound_to)
         except (InvalidTag, ValueError):
-            raise MiniRagError("a stored secret can't be opened: it was changed or moved") from None
+            raise FailedPrecondition(
+                f"a stored secret can't be opened by the key {sealed.by!r}: MINIRAG_SECRET_KEYS has another"
+                " key under that name, or the record was changed or moved; have its operator put the key"
+                " back, or store the secret anew",
+                reason="NOT_CONFIGURED",
+            ) from None
 
     def derive(self, purpose: str) -> dict[str, bytes]:
         return {name: self._key(_DERIVED + purpose.encode(), name) for name in self._present()}
