@@ -35,6 +35,7 @@ from minirag.config import MEBIBYTE, Settings, SettingsError
 from minirag.errors import MiniRagError
 from minirag.logs import configure_logging
 from minirag.migrations.check import check_schema
+from minirag.services.accepting import DocumentIntake
 from minirag.services.answering import AnsweringService
 from minirag.services.api_keys import ApiKeyService
 from minirag.services.assistants import AssistantService
@@ -111,6 +112,8 @@ class ServerParts(Protocol):
     def collections(self) -> CollectionService: ...
     @property
     def documents(self) -> DocumentService: ...
+    @property
+    def intake(self) -> DocumentIntake: ...
     @property
     def watcher(self) -> DocumentWatcher: ...
     @property
@@ -226,6 +229,7 @@ class RagServer:
             DocumentServicer(
                 container.collections,
                 container.documents,
+                container.intake,
                 container.watcher,
                 container.retriever,
                 max_document_bytes=settings.max_document_bytes,

@@ -13,6 +13,7 @@ from minirag.api.mapping.retrieval import RETRIEVAL_MODES, decode_retrieval, enc
 from minirag.api.upload_rpcs import UploadRpcs
 from minirag.api.validation import RequestCheck
 from minirag.domain.ids import IdKind
+from minirag.services.accepting import DocumentIntake
 from minirag.services.collections import CollectionService
 from minirag.services.documents import DocumentService
 from minirag.services.retrieval import Retriever
@@ -27,6 +28,7 @@ class DocumentServicer(CollectionRpcs, UploadRpcs, DocumentRpcs, DocumentService
         self,
         collections: CollectionService,
         documents: DocumentService,
+        intake: DocumentIntake,
         watcher: DocumentWatcher,
         retriever: Retriever,
         *,
@@ -34,6 +36,7 @@ class DocumentServicer(CollectionRpcs, UploadRpcs, DocumentRpcs, DocumentService
     ) -> None:
         self._collections = collections
         self._documents = documents
+        self._intake = intake
         self._watcher = watcher
         self._retriever = retriever
         self._max_document_bytes = max_document_bytes

@@ -15,14 +15,14 @@ from minirag.api.request_keys import request_key
 from minirag.api.uploads import UploadStream
 from minirag.api.validation import RequestCheck
 from minirag.domain.ids import IdKind
-from minirag.services.documents import DocumentService, NewDocument
+from minirag.services.accepting import DocumentIntake, NewDocument
 
 MAX_NAME = 500
 TEXT_MEDIA_TYPE = "text/plain"
 
 
 class UploadRpcs:
-    _documents: DocumentService
+    _intake: DocumentIntake
     _max_document_bytes: int
 
     async def CreateDocument(
@@ -40,13 +40,13 @@ class UploadRpcs:
                 field = request.WhichOneof("content") or "content"
                 check.refuse(field, "is required and must not be empty: send text or data")
             request_id = check.request_id("request_id", request.request_id)
-        document = await self._documents.upload(
+        accepted = await self._intake.upload(
             current_tenant(),
             replace(new, declared_media_type=media_type, byte_size=len(content)),
             _once(content),
             request=request_key(current_call().method, request, request_id),
         )
-        return pb.CreateDocumentResponse(document=encode_document(document))
+        return pb.CreateDocumentResponse(document=encode_document(accepted.document))
 
     async def UploadDocument(
         self, request_iterator: AsyncIterator[pb.UploadDocumentRequest], context: ServicerContext
@@ -61,13 +61,13 @@ class UploadRpcs:
             request_id = check.request_id("header.request_id", header.request_id)
         stream.check_size(header.byte_size)
         async with aclosing(stream.read_content()) as content:
-            document = await self._documents.upload(
+            accepted = await self._intake.upload(
                 current_tenant(),
                 replace(new, byte_size=header.byte_size or None, sha256=sha256),
                 content,
                 request=request_key(current_call().method, header, request_id),
             )
-        return pb.UploadDocumentResponse(document=encode_document(document))
+        return pb.UploadDocumentResponse(document=encode_document(accepted.document))
 
 
 def _read_description(

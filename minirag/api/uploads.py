@@ -8,7 +8,7 @@ from minirag_sdk.v1 import document_service_pb2 as pb
 
 from minirag.api.calls import ServicerContext
 from minirag.errors import InvalidRequest
-from minirag.services.documents import document_too_large
+from minirag.services.accepting import document_too_large
 
 
 class UploadStream:

@@ -10,10 +10,18 @@ from minirag.adapters.chunking import StructuredChunker
 from minirag.adapters.models.litellm_loading import warm_up
 from minirag.adapters.models.providers import PROVIDERS
 from minirag.adapters.user_tokens import HmacTokenSigner
-from minirag.bootstrap.adapters import Adapters, allowed_models, open_adapters, secret
+from minirag.bootstrap.adapters import (
+    Adapters,
+    allowed_models,
+    batch_limits,
+    chunk_sizes,
+    open_adapters,
+    secret,
+)
 from minirag.config import Settings, SettingsError
 from minirag.domain.chats import EXTRACTIVE_MODEL
 from minirag.domain.jobs import JobKind
+from minirag.services.accepting import DocumentIntake
 from minirag.services.access import Authenticator
 from minirag.services.answering import AnsweringService
 from minirag.services.api_keys import ApiKeyService
@@ -25,6 +33,7 @@ from minirag.services.budgets import Budgets
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
+from minirag.services.embedding_batches import EmbeddingBatches
 from minirag.services.erasure import Erasure
 from minirag.services.exporting import ExportService
 from minirag.services.generations import GenerationLedger
@@ -132,7 +141,8 @@ class Container:
         self.collections = CollectionService(
             uow, self.bell, embedding_model=settings.embedding_model
         )
-        self.documents = DocumentService(
+        self.documents = DocumentService(uow, adapters.blobs, self.bell)
+        self.intake = DocumentIntake(
             uow,
             adapters.blobs,
             self.bell,
@@ -176,14 +186,20 @@ class Container:
             uow,
             adapters.blobs,
             adapters.parser,
-            StructuredChunker(settings.chunk_tokens, settings.chunk_overlap_tokens),
+            StructuredChunker(),
             adapters.vectors,
             spaces,
-            adapters.embeddings,
-            adapters.encoder,
+            EmbeddingBatches(
+                uow,
+                adapters.vectors,
+                adapters.embeddings,
+                adapters.encoder,
+                meter,
+                batch_limits(settings),
+                timeout=settings.embedding_timeout,
+            ),
             meter,
-            batch_size=settings.embedding_batch_size,
-            embedding_timeout=settings.embedding_timeout,
+            chunk_sizes=chunk_sizes(settings),
         )
         self.webhooks = WebhookService(uow, self.keyring, adapters.webhook_sender, self.bell)
         deliverer = WebhookDeliverer(uow, self.webhooks, adapters.webhook_sender)

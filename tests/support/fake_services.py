@@ -32,8 +32,9 @@ from minirag.domain.people import UserRole
 from minirag.domain.retrieval import LegScore, RetrievalMode, RetrievedChunk
 from minirag.domain.tenants import ALL_SCOPES, ApiKey, Credential, Scope, Tenant, TenantState
 from minirag.errors import AlreadyExists, Conflict, NotFound, Unauthenticated
+from minirag.services.accepting import Accepted, NewDocument
 from minirag.services.asking import Question
-from minirag.services.documents import NewDocument, TextSlice
+from minirag.services.documents import TextSlice
 from minirag.services.paging import Page
 from minirag.services.ports.requests import RequestKey
 from minirag.services.rates import CallRates
@@ -238,7 +239,7 @@ class FakeDocuments:
         content: AsyncIterator[bytes],
         *,
         request: RequestKey | None,
-    ) -> Document:
+    ) -> Accepted:
         self.started += 1
         parts: list[bytes] = []
         try:
@@ -250,7 +251,7 @@ class FakeDocuments:
             raise
         data = b"".join(parts)
         self.uploads.append((new, data, request))
-        return make_document(context.tenant_id, new, data)
+        return Accepted(make_document(context.tenant_id, new, data))
 
     async def read_text(
         self,
@@ -389,6 +390,10 @@ class FakeContainer:
         }
     )
     is_closed: bool = False
+
+    @property
+    def intake(self) -> FakeDocuments:
+        return self.documents
 
     def start_background(self) -> None:
         """There is nothing to start."""

@@ -19,9 +19,8 @@ import structlog
 
 from minirag.config import Settings, SettingsError, load_settings
 from minirag.domain.access import TenantContext
-from minirag.domain.documents import Document
 from minirag.server import run_server
-from minirag.services.documents import NewDocument
+from minirag.services.accepting import Accepted, NewDocument
 from minirag.services.ports.requests import RequestKey
 from tests.support.fake_services import FakeContainer, FakeDocuments, make_document
 
@@ -36,14 +35,14 @@ class ForgetfulDocuments(FakeDocuments):
         content: AsyncIterator[bytes],
         *,
         request: RequestKey | None,
-    ) -> Document:
+    ) -> Accepted:
         size, digest = 0, hashlib.sha256()
         async for part in content:
             size += len(part)
             digest.update(part)
         document = make_document(context.tenant_id, new, b"")
         version = replace(document.version, byte_size=size, sha256=digest.hexdigest())
-        return replace(document, version=version)
+        return Accepted(replace(document, version=version))
 
 
 class TellingContainer(FakeContainer):

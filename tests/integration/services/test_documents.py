@@ -22,8 +22,8 @@ from minirag.errors import (
     NotFound,
     Unavailable,
 )
+from minirag.services.accepting import NewDocument
 from minirag.services.blob_keys import source_key, version_prefix
-from minirag.services.documents import NewDocument
 from tests.integration.postgres.records import make_request
 from tests.integration.services.wiring import MAX_BYTES, World, paragraphs
 
@@ -54,9 +54,9 @@ async def test_a_name_that_shows_nothing_is_left_out(world: World, collection: C
         yield b"walrus"
 
     new = NewDocument(collection.id, "  ", "walrus/1", {}, "")
-    document = await world.documents.upload(world.context, new, content(), request=None)
+    accepted = await world.intake.upload(world.context, new, content(), request=None)
 
-    assert document.display_name == "walrus/1"
+    assert accepted.document.display_name == "walrus/1"
 
 
 async def test_old_version_is_found_until_the_switch_and_never_beside_the_new(
@@ -186,7 +186,7 @@ async def test_reading_stops_soon_after_the_limit(world: World, collection: Coll
 
     new = NewDocument(collection.id, "Endless", "", {}, "a.txt")
     with pytest.raises(LimitExceeded):
-        await world.documents.upload(world.context, new, endless(), request=None)
+        await world.intake.upload(world.context, new, endless(), request=None)
 
     assert sent == MAX_BYTES + 1000
 
@@ -198,7 +198,7 @@ async def test_client_that_breaks_off_leaves_nothing(world: World, collection: C
 
     new = NewDocument(collection.id, "Broken", "", {}, "a.txt")
     with pytest.raises(ConnectionResetError):
-        await world.documents.upload(world.context, new, broken(), request=None)
+        await world.intake.upload(world.context, new, broken(), request=None)
 
     assert await world.list_blobs() == []
     assert await world.count_rows("documents") == 0

@@ -18,8 +18,8 @@ from minirag.domain.limits import Limits, Stock
 from minirag.domain.retrieval import RetrievalMode, RetrievalSettings
 from minirag.domain.webhooks import Webhook, WebhookEventType
 from minirag.errors import LimitExceeded, ProviderRejected
+from minirag.services.accepting import NewDocument
 from minirag.services.clock import utc_now
-from minirag.services.documents import NewDocument
 from tests.integration.postgres.records import make_request
 from tests.integration.services.desk import USAGE, Desk
 from tests.integration.services.wiring import World, paragraphs
@@ -75,9 +75,10 @@ async def upload(
 ) -> Any:
     new = NewDocument(collection.id, "A document", "", {}, "a.txt")
     size = content.size if announced else None
-    return await world.documents.upload(
+    accepted = await world.intake.upload(
         world.context, replace(new, byte_size=size, **about), aiter(content), request=None
     )
+    return accepted.document
 
 
 # -- stock

@@ -8,13 +8,13 @@ import pytest
 
 from minirag.domain.documents import Collection, DocumentFilter, DocumentState
 from minirag.errors import Unavailable
-from minirag.services import documents
+from minirag.services import accepting
 from tests.integration.services.wiring import World, paragraphs
 
 
 @pytest.fixture(autouse=True)
 def settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "SETTLE_SECONDS", (0.01,) * 50)
+    monkeypatch.setattr(accepting, "SETTLE_SECONDS", (0.01,) * 50)
 
 
 async def test_upload_whose_client_left_before_it_was_accepted_leaves_no_blob(

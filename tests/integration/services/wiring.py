@@ -18,17 +18,20 @@ from minirag.adapters.chunking import StructuredChunker
 from minirag.adapters.lexical import Bm25Encoder
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.domain.access import TenantContext
+from minirag.domain.chunks import ChunkSizes
 from minirag.domain.documents import Collection, Document
 from minirag.domain.ids import new_id
 from minirag.domain.jobs import Job, JobKind, JobState
 from minirag.domain.retrieval import RetrievalSettings, VectorFilter
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from minirag.repositories.vectors.edge import EdgeVectorStore
+from minirag.services.accepting import DocumentIntake, NewDocument
 from minirag.services.background import BackgroundTasks
 from minirag.services.blob_keys import tenant_prefix
 from minirag.services.budgets import Budgets
 from minirag.services.clock import utc_now
-from minirag.services.documents import DocumentService, NewDocument
+from minirag.services.documents import DocumentService
+from minirag.services.embedding_batches import BatchLimits, EmbeddingBatches
 from minirag.services.erasure import Erasure
 from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
@@ -48,6 +51,7 @@ from tests.support.fake_prices import FakePriceTable
 MODEL = "fake/model"
 CHUNK_TOKENS = 32
 BATCH_SIZE = 2
+BATCH_TOKENS = 1000
 MAX_ATTEMPTS = 3
 MAX_BYTES = 20_000
 
@@ -164,7 +168,8 @@ class World:
             self.uow, self.vectors, self.embeddings, self.meter, timeout=5
         )
         self.wakes = 0
-        self.documents = DocumentService(
+        self.documents = DocumentService(self.uow, self.blobs, self._wake)
+        self.intake = DocumentIntake(
             self.uow,
             self.blobs,
             self._wake,
@@ -198,19 +203,25 @@ class World:
     def _wake(self) -> None:
         self.wakes += 1
 
-    def make_ingestion(self, embeddings: Any) -> Ingestion:
+    def make_ingestion(self, embeddings: Any, *, in_flight: int = 1) -> Ingestion:
         return Ingestion(
             self.uow,
             self.blobs,
             self.parser,
-            StructuredChunker(CHUNK_TOKENS),
+            StructuredChunker(),
             self.vectors,
             self.spaces,
-            embeddings,
-            self.encoder,
+            EmbeddingBatches(
+                self.uow,
+                self.vectors,
+                embeddings,
+                self.encoder,
+                self.meter,
+                BatchLimits(BATCH_SIZE, BATCH_TOKENS, in_flight),
+                timeout=5,
+            ),
             self.meter,
-            batch_size=BATCH_SIZE,
-            embedding_timeout=5,
+            chunk_sizes=ChunkSizes(CHUNK_TOKENS),
         )
 
     def make_retriever(self, vectors: Any) -> Retriever:
@@ -259,9 +270,10 @@ class World:
             | about
         )
         data = content.encode() if isinstance(content, str) else content
-        return await self.documents.upload(
+        accepted = await self.intake.upload(
             context or self.context, new, parts(data), request=request
         )
+        return accepted.document
 
     async def add_ready(self, collection: Collection, content: str, **about: Any) -> Document:
         """Upload and do all jobs; the document must be READY then."""

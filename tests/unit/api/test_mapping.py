@@ -29,7 +29,7 @@ from minirag.domain.retrieval import LegScore, RetrievalMode, RetrievalSettings,
 from minirag.domain.tenants import Scope, Tenant, TenantState
 from minirag.domain.usage import Usage
 from minirag.errors import InvalidRequest
-from minirag.services.documents import NewDocument
+from minirag.services.accepting import NewDocument
 from tests.support.fake_services import (
     NOW,
     make_answer,
