@@ -9,6 +9,7 @@ Any endpoint:
     status-CODE      answer with that HTTP status; it quotes the key and the prompt, as real ones have done
     retry-SECONDS    with a Retry-After header (status-429.retry-7)
     flaky-N          429 for the first N calls of this model name, then as usual
+    refuse-N         429 for N of a hundred calls, spread as if by chance, the same ones in every run
     hang             never send the response's headers
     badjson          a 200 whose body isn't JSON
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import math
+import zlib
 from array import array
 from dataclasses import asdict
 from typing import Any
@@ -88,6 +89,8 @@ def describe(record: Record) -> dict[str, Any]:
         "embedding_calls": record.embedding_calls,
         "texts_embedded": record.texts_embedded,
         "calls_by_model": dict(record.calls_by_model),
+        "refused_by_model": dict(record.refused_by_model),
+        "repeats_by_model": dict(record.repeats_by_model),
         "prompt_tokens": record.prompt_tokens,
         "completion_tokens": record.completion_tokens,
         "prompt_tokens_by_model": dict(record.prompt_tokens_by_model),
@@ -149,7 +152,9 @@ async def _begin(
     if key.startswith(WRONG_KEYS):
         return _error(401, f"Incorrect API key provided: {key}; you sent {said}"), behaviour
     retry = {"Retry-After": behaviour.retry} if behaviour.retry else None
-    if record.calls_by_model[model] <= behaviour.flaky:
+    calls = record.calls_by_model[model]
+    if calls <= behaviour.flaky or zlib.crc32(f"call {calls}".encode()) % 100 < behaviour.refuse:
+        record.refused_by_model[model] += 1
         return _error(429, "Rate limit reached, slow down", retry), behaviour
     if behaviour.status != 200:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -178,7 +183,7 @@ def _embed(record: Record, behaviour: Behaviour, body: dict[str, Any]) -> web.Re
     if behaviour.nan:
         vectors[0][0] = math.nan
     words = sum(texts.count_tokens(str(text)) for text in inputs)
-    record.texts_embedded += len(inputs)
+    record.note_embedded(str(body["model"]), inputs)
     record.count_prompt(str(body["model"]), words)
     return web.json_response(
         {

@@ -17,6 +17,7 @@ class Behaviour:
     status: int = 200
     retry: str = ""
     flaky: int = 0
+    refuse: int = 0
     hang: bool = False
     badjson: bool = False
     gate_at: int = -1
@@ -38,7 +39,7 @@ class Behaviour:
 
 
 _FLAGS = frozenset({"badjson", "echo", "nousage", "short", "ragged", "nan", "nobase64"})
-_COUNTS = frozenset({"tokens", "burst", "status", "flaky", "dim"})
+_COUNTS = frozenset({"tokens", "burst", "status", "flaky", "refuse", "dim"})
 _PLACES = frozenset({"gate", "hang", "drop", "error", "cut", "garble"})
 
 

@@ -38,6 +38,10 @@ class Record:
     embedding_calls: int = 0
     texts_embedded: int = 0
     calls_by_model: Counter[str] = field(default_factory=Counter)
+    refused_by_model: Counter[str] = field(default_factory=Counter)
+    """Calls that `flaky` and `refuse` answered with 429."""
+    repeats_by_model: Counter[str] = field(default_factory=Counter)
+    """Texts that were embedded when the model had embedded the same before."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     """Tokens written to clients, those of streams that were cut short included."""
@@ -50,6 +54,8 @@ class Record:
     disconnects: list[Disconnect] = field(default_factory=list)
     requests: deque[RecordedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    embedded: set[int] = field(default_factory=set)
+    """Hashes of model and text."""
 
     @contextmanager
     def open_call(self) -> Iterator[None]:
@@ -59,6 +65,13 @@ class Record:
             yield
         finally:
             self.open_calls -= 1
+
+    def note_embedded(self, model: str, texts: list[str]) -> None:
+        self.texts_embedded += len(texts)
+        for text in texts:
+            before = len(self.embedded)
+            self.embedded.add(hash((model, text)))
+            self.repeats_by_model[model] += len(self.embedded) == before
 
     def count_prompt(self, model: str, tokens: int) -> None:
         self.prompt_tokens += tokens
@@ -91,6 +104,9 @@ class Record:
             "embedding_calls",
             "texts_embedded",
             "calls_by_model",
+            "refused_by_model",
+            "repeats_by_model",
+            "embedded",
             "prompt_tokens",
             "completion_tokens",
             "prompt_tokens_by_model",

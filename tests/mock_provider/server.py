@@ -50,6 +50,8 @@ class Stats:
     embedding_calls: int
     texts_embedded: int
     calls_by_model: dict[str, int]
+    refused_by_model: dict[str, int]
+    repeats_by_model: dict[str, int]
     prompt_tokens: int
     completion_tokens: int
     prompt_tokens_by_model: dict[str, int]

@@ -15,11 +15,12 @@ from uuid import UUID
 
 from minirag.adapters.models.failures import silent_for, translate_failure
 from minirag.adapters.models.keys import KeyChooser, Route
+from minirag.adapters.models.lanes import Lanes
 from minirag.adapters.models.litellm_loading import load_litellm
 from minirag.adapters.models.model_names import ProviderAccess
 from minirag.adapters.models.usage import count_tokens, price
 from minirag.domain.usage import NO_USAGE, Usage
-from minirag.errors import MiniRagError, ProviderUnavailable
+from minirag.errors import MiniRagError, ProviderThrottled, ProviderUnavailable
 from minirag.services.ports.models import EmbeddingBatch
 from minirag.services.ports.secrets import ProviderKeys
 
@@ -28,8 +29,12 @@ _COHERE_INPUT_TYPES = {"document": "search_document", "query": "search_query"}
 
 
 class LiteLlmEmbeddingModels:
-    """`EmbeddingModels` by LiteLLM. At most `concurrency` batches of documents are under way at once;
-    queries, which somebody waits for, are not held up behind them. `keys` are the tenants' own."""
+    """`EmbeddingModels` by LiteLLM. `keys` are the tenants' own.
+
+    At most `concurrency` batches of documents are under way at each provider at once, and none begins while
+    one wants no calls: after a 429 all wait as long as it says. Queries, which somebody waits for, are not
+    held up behind either.
+    """
 
     def __init__(
         self,
@@ -40,7 +45,7 @@ class LiteLlmEmbeddingModels:
         keys: ProviderKeys | None = None,
     ) -> None:
         self._keys = KeyChooser(ProviderAccess(api_base, api_key), keys)
-        self._document_batches = asyncio.Semaphore(concurrency)
+        self._lanes = Lanes(concurrency)
         self._without_base64: set[str] = set()
 
     async def embed(
@@ -55,16 +60,19 @@ class LiteLlmEmbeddingModels:
         """Embed the texts in one provider call of at most `timeout` seconds; never retries.
 
         Without a tenant, with the operator's key. Raises `ProviderRejected`, `ProviderThrottled`,
-        `ProviderUnavailable`, and what `ProviderKeys.find` raises.
+        `ProviderUnavailable`, and what `ProviderKeys.find` raises. Of documents, `ProviderThrottled` always
+        says when to come back, and may mean that the provider wasn't even called.
         """
         if not texts:
             return EmbeddingBatch([], NO_USAGE)
         litellm = await load_litellm()
-        async with AsyncExitStack() as turn:
+        route = await self._keys.choose(litellm, model, tenant_id)
+        account = (route.provider, tenant_id if route.is_tenants_key else None)
+        async with self._lanes.enter(account) as lane, AsyncExitStack() as turn:
             if purpose == "document":
-                await turn.enter_async_context(self._document_batches)
-            # After the wait for a turn, which may be long: a key that was replaced meanwhile isn't used.
-            route = await self._keys.choose(litellm, model, tenant_id)
+                await turn.enter_async_context(lane.turn())
+                # After the wait for a turn, which may be long: a key that was replaced isn't used.
+                route = await self._keys.choose(litellm, model, tenant_id)
             try:
                 async with asyncio.timeout(timeout) as scope:
                     response = await self._call(litellm, route, texts, purpose)
@@ -78,7 +86,12 @@ class LiteLlmEmbeddingModels:
                     model=model,
                     own_key_of=route.provider if route.is_tenants_key else "",
                 )
+                if isinstance(failure, ProviderThrottled):
+                    pause = lane.refused(failure.retry_after)
+                    if purpose == "document" and failure.retry_after is None:
+                        failure.retry_after = pause
                 raise failure from None  # as in `litellm_chat`
+            lane.answered()
         return EmbeddingBatch(
             _read_vectors(response, len(texts)),
             _read_usage(litellm, route.arguments["model"], response, texts),
