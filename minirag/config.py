@@ -169,8 +169,18 @@ class Settings(BaseSettings):
     )
     embedding_timeout: float = Field(60.0, gt=0, le=600, description="Longest embedding call.")
     embedding_batch_size: int = Field(32, ge=1, le=2048, description="Chunks per embedding call.")
+    embedding_batch_tokens: int = Field(
+        16_384,
+        ge=256,
+        le=1_000_000,
+        description="Estimated tokens per embedding call; providers that allow fewer refuse the call.",
+    )
     embedding_concurrency: int = Field(
-        4, ge=1, le=64, description="Embedding calls under way at once, per process."
+        4,
+        ge=1,
+        le=64,
+        description="Embedding calls of documents under way at once, per process and provider (and per"
+        " tenant, with a key of its own).",
     )
     max_output_tokens: int = Field(
         1024, ge=1, le=200_000, description="Default length limit of an answer."
@@ -179,6 +189,12 @@ class Settings(BaseSettings):
     # -- documents
     max_document_bytes: int = Field(
         64 * MEBIBYTE, ge=1, description="Largest document that is accepted."
+    )
+    upload_hours: float = Field(
+        24.0,
+        gt=0,
+        le=24 * 30,
+        description="Hours after its last committed part that an unfinished upload is kept.",
     )
     max_text_bytes: int = Field(
         64 * MEBIBYTE, ge=1, description="Largest text that a parser may extract."

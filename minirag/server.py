@@ -40,18 +40,24 @@ from minirag.services.answering import AnsweringService
 from minirag.services.api_keys import ApiKeyService
 from minirag.services.assistants import AssistantService
 from minirag.services.audit_log import AuditService
+from minirag.services.calling_off import OperationCanceller
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
 from minirag.services.exporting import ExportService
+from minirag.services.freshness import RevisionWaiter
 from minirag.services.limits import LimitService
 from minirag.services.offboarding import OffboardingService
 from minirag.services.operations import OperationService
 from minirag.services.provider_credentials import ProviderCredentialService
+from minirag.services.purging import PurgeService
 from minirag.services.rates import CallRates
+from minirag.services.reconciling import ReconcileRequests
+from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionService
 from minirag.services.tenants import TenantService
+from minirag.services.uploads import UploadService
 from minirag.services.usage import UsageService
 from minirag.services.users import UserService
 from minirag.services.watching import DocumentWatcher
@@ -115,7 +121,19 @@ class ServerParts(Protocol):
     @property
     def intake(self) -> DocumentIntake: ...
     @property
+    def uploads(self) -> UploadService: ...
+    @property
+    def reconciling(self) -> ReconcileRequests: ...
+    @property
+    def purges(self) -> PurgeService: ...
+    @property
+    def canceller(self) -> OperationCanceller: ...
+    @property
+    def runs(self) -> DocumentRuns: ...
+    @property
     def watcher(self) -> DocumentWatcher: ...
+    @property
+    def revisions(self) -> RevisionWaiter: ...
     @property
     def retriever(self) -> Retriever: ...
     @property
@@ -223,21 +241,34 @@ class RagServer:
         )
         usage_grpc.add_UsageServiceServicer_to_server(UsageServicer(container.usage), server)
         operation_grpc.add_OperationServiceServicer_to_server(
-            OperationServicer(container.operations), server
+            OperationServicer(
+                container.operations, container.canceller, container.reconciling
+            ),
+            server,
         )
         document_grpc.add_DocumentServiceServicer_to_server(
             DocumentServicer(
                 container.collections,
                 container.documents,
                 container.intake,
+                container.uploads,
+                container.runs,
+                container.purges,
                 container.watcher,
                 container.retriever,
+                container.revisions,
                 max_document_bytes=settings.max_document_bytes,
             ),
             server,
         )
         chat_grpc.add_ChatServiceServicer_to_server(
-            ChatServicer(container.assistants, container.conversations, container.answers), server
+            ChatServicer(
+                container.assistants,
+                container.conversations,
+                container.answers,
+                container.revisions,
+            ),
+            server,
         )
         webhook_grpc.add_WebhookServiceServicer_to_server(
             WebhookServicer(container.webhooks), server

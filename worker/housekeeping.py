@@ -11,6 +11,8 @@ ORPHANS_PERIOD = 5.0
 REQUESTS_PERIOD = 3600.0
 DELIVERIES_PERIOD = 3600.0
 SIGN_INS_PERIOD = 3600.0
+UPLOADS_PERIOD = 300.0
+CHANGES_PERIOD = 3600.0
 
 
 def list_chores(container: Container) -> Sequence[Chore]:
@@ -21,7 +23,9 @@ def list_chores(container: Container) -> Sequence[Chore]:
         Chore(
             "old webhook deliveries", DELIVERIES_PERIOD, lambda: forget_old_deliveries(container)
         ),
+        Chore("expired uploads", UPLOADS_PERIOD, container.uploads.forget_expired),
         Chore("old sign-ins", SIGN_INS_PERIOD, lambda: forget_old_sign_ins(container)),
+        Chore("old deletions", CHANGES_PERIOD, lambda: forget_old_changes(container)),
     )
 
 
@@ -41,3 +45,8 @@ async def forget_old_deliveries(container: Container) -> None:
 async def forget_old_sign_ins(container: Container) -> None:
     async with container.uow_factory.platform() as uow:
         await uow.forget_old_sign_ins()
+
+
+async def forget_old_changes(container: Container) -> None:
+    async with container.uow_factory.platform() as uow:
+        await uow.forget_old_changes()

@@ -15,7 +15,8 @@ from minirag.api.request_keys import request_key
 from minirag.api.uploads import UploadStream
 from minirag.api.validation import RequestCheck
 from minirag.domain.ids import IdKind
-from minirag.services.accepting import DocumentIntake, NewDocument
+from minirag.services.accepting import Accepted, DocumentIntake, NewDocument
+from minirag.services.uploads import UploadService
 
 MAX_NAME = 500
 TEXT_MEDIA_TYPE = "text/plain"
@@ -23,6 +24,7 @@ TEXT_MEDIA_TYPE = "text/plain"
 
 class UploadRpcs:
     _intake: DocumentIntake
+    _uploads: UploadService
     _max_document_bytes: int
 
     async def CreateDocument(
@@ -30,7 +32,7 @@ class UploadRpcs:
     ) -> pb.CreateDocumentResponse:
         content, media_type = b"", ""
         with RequestCheck() as check:
-            new = _read_description(check, "", request)
+            new = read_description(check, "", request)
             if request.WhichOneof("content") == "text":
                 check.plain("text", request.text)
                 content, media_type = request.text.encode(), TEXT_MEDIA_TYPE
@@ -46,15 +48,19 @@ class UploadRpcs:
             _once(content),
             request=request_key(current_call().method, request, request_id),
         )
-        return pb.CreateDocumentResponse(document=encode_document(accepted.document))
+        return pb.CreateDocumentResponse(
+            document=encode_document(accepted.document), already_existed=accepted.already_existed
+        )
 
     async def UploadDocument(
         self, request_iterator: AsyncIterator[pb.UploadDocumentRequest], context: ServicerContext
     ) -> pb.UploadDocumentResponse:
         stream = UploadStream(request_iterator, context, max_bytes=self._max_document_bytes)
-        header = await stream.read_header()
+        header = await stream.read_first()
+        if isinstance(header, pb.UploadResume):
+            return await self._go_on(header, stream)
         with RequestCheck() as check:
-            new = _read_description(check, "header.", header)
+            new = read_description(check, "header.", header)
             if header.byte_size < 0:
                 check.refuse("header.byte_size", "must not be negative: leave it out if unknown")
             sha256 = check.sha256("header.sha256", header.sha256)
@@ -67,10 +73,21 @@ class UploadRpcs:
                 content,
                 request=request_key(current_call().method, header, request_id),
             )
-        return pb.UploadDocumentResponse(document=encode_document(accepted.document))
+        return _encode(accepted)
+
+    async def _go_on(
+        self, resume: pb.UploadResume, stream: UploadStream
+    ) -> pb.UploadDocumentResponse:
+        with RequestCheck() as check:
+            upload_id = check.id("resume.upload_id", IdKind.UPLOAD, resume.upload_id)
+            if resume.offset < 0:
+                check.refuse("resume.offset", "must not be negative")
+        async with aclosing(stream.read_content(may_be_empty=True)) as content:
+            await self._uploads.write(current_tenant(), upload_id, resume.offset, content)
+        return _encode(await self._uploads.finish(current_tenant(), upload_id))
 
 
-def _read_description(
+def read_description(
     check: RequestCheck,
     path: str,
     request: pb.CreateDocumentRequest | pb.UploadDocumentHeader,
@@ -82,6 +99,13 @@ def _read_description(
         external_id=check.text(path + "external_id", request.external_id, longest=MAX_NAME),
         metadata=decode_metadata(check, path + "metadata", request.metadata),
         file_name=check.text(path + "file_name", request.file_name, longest=MAX_NAME),
+        allow_duplicate=request.allow_duplicate,
+    )
+
+
+def _encode(accepted: Accepted) -> pb.UploadDocumentResponse:
+    return pb.UploadDocumentResponse(
+        document=encode_document(accepted.document), already_existed=accepted.already_existed
     )
 
 

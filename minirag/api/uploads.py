@@ -1,4 +1,4 @@
-"""Reading an upload stream: one header, then data."""
+"""Reading an upload stream: a header or what it goes on with, then data."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class UploadStream:
         self._context = context
         self._max_bytes = max_bytes
 
-    async def read_header(self) -> pb.UploadDocumentHeader:
-        """Return the header, which must come first."""
+    async def read_first(self) -> pb.UploadDocumentHeader | pb.UploadResume:
+        """Return the header, or what is gone on with, which must come first."""
         first = await anext(self._parts, None)
         kind = None if first is None else first.WhichOneof("part")
         if first is None:
@@ -35,18 +35,18 @@ class UploadStream:
             raise _neither()
         if kind == "data":
             raise InvalidRequest.field("header", "must come before any data: send it first")
-        return first.header
+        return first.header if kind == "header" else first.resume
 
-    async def read_content(self) -> AsyncGenerator[bytes, None]:
+    async def read_content(self, *, may_be_empty: bool = False) -> AsyncGenerator[bytes, None]:
         """Yield the data. Raises as soon as it is over the limit, or isn't what was asked for."""
         total = 0
         async for part in self._parts:
             kind = part.WhichOneof("part")
             if kind is None:
                 raise _neither()
-            if kind == "header":
+            if kind != "data":
                 raise InvalidRequest.field(
-                    "header", "came twice: send it in the first message only"
+                    kind, "came after the first message: send it in that one only"
                 )
             total += len(part.data)
             self.check_size(total)
@@ -55,7 +55,7 @@ class UploadStream:
         # gRPC tells the end of a cancelled stream in the same way as that of a whole one, and cancels
         # this task a moment later. Sending fails on a cancelled call: what was cut off isn't kept.
         await self._context.send_initial_metadata(())
-        if total == 0:
+        if total == 0 and not may_be_empty:
             raise InvalidRequest.field("data", "the content is empty: send at least one byte")
 
     def check_size(self, byte_size: int) -> None:
@@ -65,4 +65,4 @@ class UploadStream:
 
 
 def _neither() -> InvalidRequest:
-    return InvalidRequest.field("part", "is required: a header or data")
+    return InvalidRequest.field("part", "is required: a header, resume, or data")

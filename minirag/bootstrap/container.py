@@ -30,12 +30,16 @@ from minirag.services.assistants import AssistantService
 from minirag.services.audit_log import AuditService
 from minirag.services.background import BackgroundTasks
 from minirag.services.budgets import Budgets
+from minirag.services.bulk_erasure import BulkErasure
+from minirag.services.calling_off import OperationCanceller
+from minirag.services.cancelling import Cancellation
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
 from minirag.services.embedding_batches import EmbeddingBatches
 from minirag.services.erasure import Erasure
 from minirag.services.exporting import ExportService
+from minirag.services.freshness import RevisionWaiter
 from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
@@ -47,15 +51,18 @@ from minirag.services.operations import OperationService
 from minirag.services.ports.work import JobQueue
 from minirag.services.pricing import Pricing
 from minirag.services.provider_credentials import ProviderCredentialService
+from minirag.services.purging import PurgeService
 from minirag.services.quota_events import QuotaEvents
 from minirag.services.rates import CallRates
 from minirag.services.refusals import RefusalLog
+from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionLifetimes, SessionService
 from minirag.services.sign_in_slowdown import SignInSlowdown
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.tenant_erasure import TenantErasure
 from minirag.services.tenants import TenantService
+from minirag.services.uploads import UploadService
 from minirag.services.usage import UsageService
 from minirag.services.users import UserService
 from minirag.services.watching import DocumentWatcher
@@ -131,6 +138,8 @@ class Container:
             uow, self.bell, grace=timedelta(days=settings.tenant_grace_days)
         )
         self.operations = OperationService(uow)
+        self.canceller = OperationCanceller(uow, self.offboarding)
+        self.purges = PurgeService(uow, self.bell)
         self.usage = UsageService(
             uow,
             self.pricing,
@@ -142,6 +151,7 @@ class Container:
             uow, self.bell, embedding_model=settings.embedding_model
         )
         self.documents = DocumentService(uow, adapters.blobs, self.bell)
+        self.runs = DocumentRuns(uow, self.bell)
         self.intake = DocumentIntake(
             uow,
             adapters.blobs,
@@ -150,7 +160,17 @@ class Container:
             max_document_bytes=settings.max_document_bytes,
             quota_events=quota_events,
         )
+        self.uploads = UploadService(
+            uow,
+            adapters.blobs,
+            self.intake,
+            self.bell,
+            max_document_bytes=settings.max_document_bytes,
+            lifetime=timedelta(hours=settings.upload_hours),
+            quota_events=quota_events,
+        )
         self.watcher = DocumentWatcher(uow)
+        self.revisions = RevisionWaiter(uow)
         self.retriever = Retriever(
             uow,
             adapters.vectors,
@@ -182,6 +202,7 @@ class Container:
             policy,
             budgets,
         )
+        cancellation = Cancellation(uow, adapters.vectors, spaces)
         ingestion = Ingestion(
             uow,
             adapters.blobs,
@@ -199,11 +220,13 @@ class Container:
                 timeout=settings.embedding_timeout,
             ),
             meter,
+            cancellation,
             chunk_sizes=chunk_sizes(settings),
         )
         self.webhooks = WebhookService(uow, self.keyring, adapters.webhook_sender, self.bell)
         deliverer = WebhookDeliverer(uow, self.webhooks, adapters.webhook_sender)
         erasure = Erasure(uow, adapters.blobs, adapters.vectors, spaces)
+        bulk_erasure = BulkErasure(adapters.erasure_uow, adapters.blobs, adapters.vectors, spaces)
         tenant_erasure = TenantErasure(
             adapters.erasure_uow, adapters.blobs, adapters.vectors, spaces, adapters.job_queue
         )
@@ -212,8 +235,10 @@ class Container:
             {
                 JobKind.INGEST_VERSION: ingestion.ingest_version,
                 JobKind.ERASE_VERSION: erasure.erase_version,
+                JobKind.CLEAR_VERSION: cancellation.clear_version,
                 JobKind.ERASE_DOCUMENT: erasure.erase_document,
-                JobKind.ERASE_COLLECTION: erasure.erase_collection,
+                JobKind.ERASE_COLLECTION: bulk_erasure.erase_collection,
+                JobKind.PURGE_DOCUMENTS: bulk_erasure.purge_documents,
                 JobKind.ERASE_TENANT: tenant_erasure.erase_tenant,
                 JobKind.UPDATE_METADATA: erasure.update_metadata,
                 JobKind.DELIVER_WEBHOOK: deliverer.deliver,

@@ -23,6 +23,7 @@ class IdKind(enum.StrEnum):
     DOCUMENT = "doc"
     DOCUMENT_VERSION = "ver"
     CHUNK = "chk"
+    UPLOAD = "upl"
     ASSISTANT = "ast"
     CONVERSATION = "cnv"
     MESSAGE = "msg"
@@ -31,6 +32,8 @@ class IdKind(enum.StrEnum):
     AUDIT_EVENT = "aud"
     WEBHOOK = "whk"
     WEBHOOK_DELIVERY = "dlv"
+    SOURCE = "src"
+    SOURCE_PAGE = "pag"
 
     @property
     def resource_type(self) -> str:

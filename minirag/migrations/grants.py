@@ -1,6 +1,6 @@
 """What the application's role may do: on each table exactly what its queries need, and no DDL.
 
-Rows that go with their parent (chunks, messages, ...) are deleted by foreign keys, which act with the
+Rows that go with their parent (messages, ...) are deleted by foreign keys, which act with the
 owner's rights: the application itself may not delete them.
 """
 
@@ -14,7 +14,8 @@ GRANTS = {
     "collection_document_counts": {"SELECT", "INSERT", "UPDATE"},
     "documents": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "document_versions": {"SELECT", "INSERT", "UPDATE", "DELETE"},
-    "chunks": {"SELECT", "INSERT"},
+    "document_changes": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "chunks": {"SELECT", "INSERT", "DELETE"},
     "embedding_spaces": {"SELECT", "INSERT"},
     "assistants": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "conversations": {"SELECT", "INSERT", "UPDATE", "DELETE"},
@@ -36,5 +37,8 @@ GRANTS = {
     "platform_audit_events": {"SELECT", "INSERT"},
     "webhooks": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "webhook_deliveries": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "uploads": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "sources": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "source_pages": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "operations": {"SELECT", "INSERT", "UPDATE"},
 }

@@ -48,6 +48,8 @@ class NewDocument:
     """Size that the client announced; None when it didn't."""
     sha256: str | None = None
     """Hash that the client announced, lower-case hex; None when it didn't."""
+    allow_duplicate: bool = False
+    """Take content that is there already once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Accepted:
     """What an upload came to."""
 
     document: Document
+    already_existed: bool = False
+    """The content was there already; the document is the one that has it."""
 
 
 class DocumentIntake:
@@ -114,7 +118,11 @@ class DocumentIntake:
         """
         if await uow.collections.get(new.collection_id) is None:
             raise not_found(IdKind.COLLECTION, new.collection_id)
-        document = await self._add(uow, context, new, version_id, info)
+        existing = await _find_existing(uow, new)
+        same = await _find_same(uow, new, info.sha256, existing)
+        if same is not None:
+            return Accepted(same, already_existed=True)
+        document = await self._add(uow, context, new, version_id, info, existing)
         await uow.jobs.add(JobKind.INGEST_VERSION, version_id)
         await record_change(
             uow.audit,
@@ -124,6 +132,17 @@ class DocumentIntake:
             collection=encode_id(IdKind.COLLECTION, document.collection_id),
         )
         return Accepted(document)
+
+    async def find_same(
+        self, uow: TenantUnitOfWork, new: NewDocument, sha256: str
+    ) -> Document | None:
+        """Return the document that `new` would repeat: the same content in the same collection.
+
+        Under an external id that is the id's document, unless anything else about it has changed; without
+        one, a document that has none either. FAILED ones are tried once more instead. Until the transaction
+        ends nobody else adds the same.
+        """
+        return await _find_same(uow, new, sha256, await _find_existing(uow, new))
 
     async def _upload(
         self,
@@ -188,9 +207,10 @@ class DocumentIntake:
                 document = await uow.documents.get(document_id)
                 if document is None:
                     raise not_found(IdKind.DOCUMENT, document_id)
-                return Accepted(document)
+                return Accepted(document, "already_existed" in outcome)
             accepted = await self.add(uow, context, new, version_id, info)
-            await remember(uow.requests, request, document_id=accepted.document.id)
+            existed = {"already_existed": "true"} if accepted.already_existed else {}
+            await remember(uow.requests, request, document_id=accepted.document.id, **existed)
             return accepted
 
     async def _add(
@@ -200,11 +220,9 @@ class DocumentIntake:
         new: NewDocument,
         version_id: UUID,
         info: BlobInfo,
+        existing: Document | None,
     ) -> Document:
         now = utc_now()
-        existing = None
-        if new.external_id:
-            existing = await uow.documents.find(new.collection_id, new.external_id, lock=True)
         if limits_uploads(context.limits):
             more = Stock(documents=0 if existing else 1, stored_bytes=info.byte_size)
             await require_room(uow, context.limits, more, lock=True)
@@ -266,6 +284,38 @@ def document_too_large(limit: int) -> LimitExceeded:
         " to raise MINIRAG_MAX_DOCUMENT_BYTES",
         subject="document.bytes",
     )
+
+
+async def _find_existing(uow: TenantUnitOfWork, new: NewDocument) -> Document | None:
+    if not new.external_id:
+        return None
+    return await uow.documents.find(new.collection_id, new.external_id, lock=True)
+
+
+async def _find_same(
+    uow: TenantUnitOfWork, new: NewDocument, sha256: str, existing: Document | None
+) -> Document | None:
+    if new.allow_duplicate:
+        return None
+    if not new.external_id:
+        return await uow.documents.find_content(new.collection_id, sha256)
+    return existing if existing is not None and _is_same(existing, new, sha256) else None
+
+
+def _is_same(existing: Document, new: NewDocument, sha256: str) -> bool:
+    version = existing.version
+    return (
+        version.sha256 == sha256
+        and version.state not in (DocumentState.FAILED, DocumentState.CANCELLED)
+        and version.file_name == new.file_name
+        and existing.display_name == _choose_name(new)
+        and _with_types(existing.metadata) == _with_types(new.metadata)
+    )
+
+
+def _with_types(metadata: Metadata) -> dict[str, tuple[bool, object]]:
+    """`True == 1` in Python, and not in a search."""
+    return {name: (isinstance(value, bool), value) for name, value in metadata.items()}
 
 
 def _choose_name(new: NewDocument) -> str:

@@ -17,8 +17,6 @@ from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.spaces import EmbeddingSpaces
 
-DOCUMENTS_PER_ROUND = 100
-
 
 class Erasure:
     """Handlers of the erasing jobs; each may run any number of times."""
@@ -56,20 +54,6 @@ class Erasure:
     async def erase_document(self, job: Job) -> None:
         """Erase a document that was marked DELETING."""
         await self._erase_document(job.tenant_id, job.subject_id)
-
-    async def erase_collection(self, job: Job) -> None:
-        """Erase a collection that was marked deleted, with its documents."""
-        tenant_id, collection_id = job.tenant_id, job.subject_id
-        while True:
-            async with self._uow.tenant(tenant_id) as uow:
-                ids = await uow.documents.list_ids(collection_id, limit=DOCUMENTS_PER_ROUND)
-            if not ids:
-                break
-            for document_id in ids:
-                await self._erase_document(tenant_id, document_id)
-        await self._erase_points(tenant_id, VectorFilter(collection_ids=(collection_id,)))
-        async with self._uow.tenant(tenant_id) as uow:
-            await uow.collections.remove(collection_id)
 
     async def update_metadata(self, job: Job) -> None:
         """Bring a document's metadata to its points.

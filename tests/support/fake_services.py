@@ -14,6 +14,7 @@ from minirag.adapters.local_rates import LocalRates
 from minirag.config import Settings, load_settings
 from minirag.domain.access import PlatformContext, Principal, TenantContext
 from minirag.domain.audit import Actor
+from minirag.domain.changes import RevisionMark
 from minirag.domain.chats import (
     ChatEvent,
     Completed,
@@ -282,7 +283,7 @@ class FakeWatcher:
         self.is_open = False
 
     async def watch(
-        self, context: TenantContext, wanted: Any, *, until_final: bool
+        self, context: TenantContext, wanted: Any, *, until_final: bool, position: Any = None
     ) -> AsyncGenerator[Any, None]:
         self.watches += 1
         self.is_open = True
@@ -294,6 +295,18 @@ class FakeWatcher:
                 await asyncio.Event().wait()
         finally:
             self.is_open = False
+
+
+class FakeRevisions:
+    """Everything is searchable at once."""
+
+    def __init__(self) -> None:
+        self.waits: list[tuple[RevisionMark, float | None]] = []
+
+    async def wait(
+        self, context: TenantContext, mark: RevisionMark, *, timeout: float | None
+    ) -> None:
+        self.waits.append((mark, timeout))
 
 
 class FakeRetriever:
@@ -369,6 +382,9 @@ class FakeContainer:
     tenants: FakeTenants = field(default_factory=FakeTenants)
     offboarding: Any = None
     operations: Any = None
+    canceller: Any = None
+    reconciling: Any = None
+    purges: Any = None
     exports: Any = None
     api_keys: FakeApiKeys = field(default_factory=FakeApiKeys)
     users: FakeUsers = field(default_factory=FakeUsers)
@@ -378,7 +394,10 @@ class FakeContainer:
     limits: Any = None
     collections: FakeCollections = field(default_factory=FakeCollections)
     documents: FakeDocuments = field(default_factory=FakeDocuments)
+    runs: Any = None
+    uploads: Any = None
     watcher: FakeWatcher = field(default_factory=FakeWatcher)
+    revisions: FakeRevisions = field(default_factory=FakeRevisions)
     retriever: FakeRetriever = field(default_factory=FakeRetriever)
     assistants: Any = None
     conversations: Any = None

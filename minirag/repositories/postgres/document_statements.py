@@ -19,12 +19,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
+from minirag.domain.jobs import JobKind, JobState
 from minirag.repositories.postgres.revisions import matches_revision
 from minirag.repositories.postgres.tables import (
     collection_document_counts,
     collections,
     document_versions,
     documents,
+    jobs,
 )
 from minirag.repositories.postgres.versions import VERSION_COLUMNS
 
@@ -55,10 +57,32 @@ SELECT = (
     )
 )
 GET = SELECT.where(documents.c.id == _DOCUMENT)
+# Before the first version is published there are no points that could hold old metadata.
+GET_SEARCHABILITY = GET.add_columns(
+    and_(
+        documents.c.published_number > 0,
+        exists().where(
+            jobs.c.tenant_id == documents.c.tenant_id,
+            jobs.c.subject_id == documents.c.id,
+            jobs.c.kind == JobKind.UPDATE_METADATA.value,
+            jobs.c.state.in_([JobState.PENDING.value, JobState.RUNNING.value]),
+        ),
+    ).label("is_metadata_due")
+)
 FIND = SELECT.where(
     documents.c.collection_id == _COLLECTION,
     documents.c.external_id == bindparam("of_external_id", type_=Text()),
     documents.c.external_id != "",
+)
+FIND_CONTENT = (
+    SELECT.where(
+        documents.c.collection_id == _COLLECTION,
+        documents.c.external_id == "",
+        document_versions.c.sha256 == bindparam("of_sha256", type_=Text()),
+        document_versions.c.state.not_in(("FAILED", "CANCELLED")),
+    )
+    .order_by(documents.c.id)
+    .limit(1)
 )
 # Its own statement: a snapshot must begin after the wait, or it wouldn't show what we waited for.
 LOCK_KEY = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("key"), 0)))

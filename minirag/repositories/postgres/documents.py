@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Row, Select, Text, Uuid, any_, bindparam
 
+from minirag.domain.changes import Searchability
 from minirag.domain.documents import Document, DocumentFilter, DocumentVersion, Metadata
 from minirag.domain.ids import IdKind, encode_id
 from minirag.errors import AlreadyExists, NotFound
@@ -17,8 +16,10 @@ from minirag.repositories.postgres.document_statements import (
     ADD,
     ADD_VERSION,
     FIND,
+    FIND_CONTENT,
     FIND_LOCKED,
     GET,
+    GET_SEARCHABILITY,
     LIST_IDS,
     LOCK_KEY,
     MARK_DELETING,
@@ -28,7 +29,8 @@ from minirag.repositories.postgres.document_statements import (
 )
 from minirag.repositories.postgres.failures import UniqueViolation
 from minirag.repositories.postgres.revisions import edited_meanwhile
-from minirag.repositories.postgres.tables import TIME, document_versions, documents
+from minirag.repositories.postgres.tables import document_versions, documents
+from minirag.repositories.postgres.version_runs import PostgresVersionRuns
 from minirag.repositories.postgres.versions import (
     PostgresVersionRepository,
     version_from_row,
@@ -39,7 +41,7 @@ COUNT_SLOTS = 8
 """Rows over which a collection's document count is spread; stored rows rely on it: never change it."""
 
 
-class PostgresDocumentRepository(PostgresVersionRepository):
+class PostgresDocumentRepository(PostgresVersionRuns, PostgresVersionRepository):
     async def add(self, document: Document) -> Document:
         """Raises `NotFound` when the collection is gone, `AlreadyExists` on a taken external id."""
         published = document.published_version_id
@@ -94,7 +96,7 @@ class PostgresDocumentRepository(PostgresVersionRepository):
 
     async def get(self, document_id: UUID) -> Document | None:
         row = await self._transaction.first(GET, self._of(document_id))
-        return None if row is None else _document(row)
+        return None if row is None else document_from_row(row)
 
     async def find(
         self, collection_id: UUID, external_id: str, *, lock: bool = False
@@ -111,7 +113,20 @@ class PostgresDocumentRepository(PostgresVersionRepository):
                 "of_external_id": external_id,
             },
         )
-        return None if row is None else _document(row)
+        return None if row is None else document_from_row(row)
+
+    async def find_content(self, collection_id: UUID, sha256: str) -> Document | None:
+        key = f"{self._tenant_id.hex}:{collection_id.hex}:sha256:{sha256}"
+        await self._transaction.execute(LOCK_KEY, {"key": key})
+        row = await self._transaction.first(
+            FIND_CONTENT,
+            {
+                "of_tenant": self._tenant_id,
+                "of_collection": collection_id,
+                "of_sha256": sha256,
+            },
+        )
+        return None if row is None else document_from_row(row)
 
     async def list_page(
         self, wanted: DocumentFilter, *, after: UUID | None, limit: int
@@ -120,31 +135,13 @@ class PostgresDocumentRepository(PostgresVersionRepository):
         if after is not None:
             statement = statement.where(documents.c.id > after)
         rows = await self._transaction.all(statement, {"of_tenant": self._tenant_id})
-        return [_document(row) for row in rows]
+        return [document_from_row(row) for row in rows]
 
-    async def list_changed(
-        self, wanted: DocumentFilter, *, since: datetime, limit: int
-    ) -> list[Document]:
-        """A change shows once its transaction commits, which may be after later ones: look back a little."""
-        statement = (
-            _narrow(SELECT, wanted)
-            .where(documents.c.update_time >= bindparam("since", type_=TIME))
-            .order_by(documents.c.update_time, documents.c.id)
-            .limit(limit)
-        )
-        rows = await self._transaction.all(
-            statement, {"of_tenant": self._tenant_id, "since": since}
-        )
-        return [_document(row) for row in rows]
-
-    async def list_existing(self, document_ids: Sequence[UUID]) -> set[UUID]:
-        if not document_ids:
-            return set()
-        statement = _narrow(
-            SELECT, DocumentFilter(document_ids=tuple(document_ids))
-        ).with_only_columns(documents.c.id)
-        rows = await self._transaction.all(statement, {"of_tenant": self._tenant_id})
-        return {row.id for row in rows}
+    async def get_searchability(self, document_id: UUID) -> Searchability | None:
+        row = await self._transaction.first(GET_SEARCHABILITY, self._of(document_id))
+        if row is None:
+            return None
+        return Searchability(row.published_number, version_from_row(row), row.is_metadata_due)
 
     async def list_ids(self, collection_id: UUID | None, *, limit: int) -> list[UUID]:
         statement = LIST_IDS.order_by(documents.c.id).limit(limit)
@@ -215,10 +212,16 @@ def _narrow(statement: Select[Any], wanted: DocumentFilter) -> Select[Any]:
         statement = statement.where(document_versions.c.state == any_(states))
     if wanted.external_id:
         statement = statement.where(documents.c.external_id == wanted.external_id)
+    if wanted.failure_codes:
+        codes = bindparam(
+            None, sorted(code.value for code in wanted.failure_codes), type_=ARRAY(Text())
+        )
+        statement = statement.where(document_versions.c.failure_code == any_(codes))
     return statement
 
 
-def _document(row: Row[Any]) -> Document:
+def document_from_row(row: Row[Any]) -> Document:
+    """Read a row of `SELECT`."""
     return Document(
         id=row.id,
         tenant_id=row.tenant_id,

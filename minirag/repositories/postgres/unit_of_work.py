@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from minirag.domain.access import TenantContext
+from minirag.domain.operations import PLATFORM_ID
 from minirag.domain.tenants import Credential
 from minirag.repositories.postgres.api_keys import PostgresApiKeyRepository, load_credential
 from minirag.repositories.postgres.assistants import PostgresAssistantRepository
@@ -14,7 +15,12 @@ from minirag.repositories.postgres.audit import PostgresAuditRepository
 from minirag.repositories.postgres.chunks import PostgresChunkRepository
 from minirag.repositories.postgres.collections import PostgresCollectionRepository
 from minirag.repositories.postgres.conversations import PostgresConversationRepository
+from minirag.repositories.postgres.document_changes import (
+    PostgresDocumentChangeRepository,
+    forget_old_changes,
+)
 from minirag.repositories.postgres.documents import PostgresDocumentRepository
+from minirag.repositories.postgres.drift import PostgresDriftRepository
 from minirag.repositories.postgres.due_jobs import PostgresDueJobRepository
 from minirag.repositories.postgres.engine import create_engine
 from minirag.repositories.postgres.exports import PostgresExportRepository
@@ -33,8 +39,9 @@ from minirag.repositories.postgres.operations import (
 from minirag.repositories.postgres.provider_credentials import (
     PostgresProviderCredentialRepository,
 )
+from minirag.repositories.postgres.purging import PostgresPurgeRepository
+from minirag.repositories.postgres.reconciliations import PostgresReconciliationRepository
 from minirag.repositories.postgres.requests import (
-    PLATFORM_ID,
     PostgresRequestRepository,
     forget_old_requests,
 )
@@ -47,6 +54,8 @@ from minirag.repositories.postgres.sign_in_failures import (
     PostgresSignInRepository,
     forget_old_attempts,
 )
+from minirag.repositories.postgres.source_pages import PostgresSourcePageRepository
+from minirag.repositories.postgres.sources import PostgresSourceRepository
 from minirag.repositories.postgres.spaces import PostgresEmbeddingSpaceRepository
 from minirag.repositories.postgres.tenants import PostgresTenantRepository
 from minirag.repositories.postgres.transaction import (
@@ -58,6 +67,10 @@ from minirag.repositories.postgres.transaction import (
     tenant_reach,
 )
 from minirag.repositories.postgres.turns import Turns
+from minirag.repositories.postgres.uploads import (
+    PostgresUploadRepository,
+    list_expired_uploads,
+)
 from minirag.repositories.postgres.usage import PostgresUsageRepository
 from minirag.repositories.postgres.users import PostgresUserRepository
 from minirag.repositories.postgres.webhooks import (
@@ -76,12 +89,18 @@ from minirag.services.ports.chats import (
 from minirag.services.ports.documents import (
     ChunkRepository,
     CollectionRepository,
+    DocumentChangeRepository,
     DocumentRepository,
     EmbeddingSpaceRepository,
 )
+from minirag.services.ports.drift import DriftRepository, ReconciliationRepository
 from minirag.services.ports.exports import ExportRepository
 from minirag.services.ports.limits import LimitRepository
-from minirag.services.ports.operations import HoldingsRepository, OperationRepository
+from minirag.services.ports.operations import (
+    HoldingsRepository,
+    OperationRepository,
+    PurgeRepository,
+)
 from minirag.services.ports.people import (
     SessionRepository,
     SignInRepository,
@@ -89,7 +108,9 @@ from minirag.services.ports.people import (
 )
 from minirag.services.ports.requests import RequestRepository
 from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
+from minirag.services.ports.sources import SourcePageRepository, SourceRepository
 from minirag.services.ports.tenants import ApiKeyRepository, TenantRepository
+from minirag.services.ports.uploads import UploadRepository
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
 from minirag.services.ports.work import DueJobRepository, JobRepository
@@ -105,7 +126,9 @@ class PostgresTenantUnitOfWork:
         self.api_keys: ApiKeyRepository = PostgresApiKeyRepository(*bound)
         self.collections: CollectionRepository = PostgresCollectionRepository(*bound)
         self.documents: DocumentRepository = PostgresDocumentRepository(*bound)
+        self.changes: DocumentChangeRepository = PostgresDocumentChangeRepository(*bound)
         self.chunks: ChunkRepository = PostgresChunkRepository(*bound)
+        self.uploads: UploadRepository = PostgresUploadRepository(*bound)
         self.spaces: EmbeddingSpaceRepository = PostgresEmbeddingSpaceRepository(transaction)
         self.assistants: AssistantRepository = PostgresAssistantRepository(*bound)
         self.conversations: ConversationRepository = PostgresConversationRepository(*bound)
@@ -121,6 +144,8 @@ class PostgresTenantUnitOfWork:
         self.webhook_deliveries: WebhookDeliveryRepository = PostgresWebhookDeliveryRepository(
             *bound
         )
+        self.sources: SourceRepository = PostgresSourceRepository(*bound)
+        self.source_pages: SourcePageRepository = PostgresSourcePageRepository(*bound)
         self.provider_credentials: ProviderCredentialRepository = (
             PostgresProviderCredentialRepository(*bound)
         )
@@ -130,6 +155,8 @@ class PostgresTenantUnitOfWork:
         self.operations: OperationRepository = PostgresOperationRepository(*bound)
         self.holdings: HoldingsRepository = PostgresHoldingsRepository(*bound)
         self.exports: ExportRepository = PostgresExportRepository(*bound)
+        self.drift: DriftRepository = PostgresDriftRepository(*bound)
+        self.purging: PurgeRepository = PostgresPurgeRepository(*bound)
 
 
 class PostgresPlatformUnitOfWork:
@@ -141,6 +168,9 @@ class PostgresPlatformUnitOfWork:
         self.audit: AuditRepository = PostgresAuditRepository(transaction)
         self.sign_ins: SignInRepository = PostgresSignInRepository(transaction)
         self.operations: OperationRepository = PostgresOperationRepository(transaction)
+        self.reconciliations: ReconciliationRepository = PostgresReconciliationRepository(
+            transaction
+        )
 
     async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
         return await list_orphaned(self._transaction, limit=limit)
@@ -149,11 +179,17 @@ class PostgresPlatformUnitOfWork:
         await self._transaction.set_local(tenant_reach(tenant_id))
         return PostgresTenantUnitOfWork(self._transaction, tenant_id)
 
+    async def list_expired_uploads(self, *, limit: int) -> list[tuple[UUID, UUID]]:
+        return await list_expired_uploads(self._transaction, limit=limit)
+
     async def forget_old_requests(self) -> int:
         return await forget_old_requests(self._transaction)
 
     async def forget_old_deliveries(self) -> int:
         return await forget_old_deliveries(self._transaction)
+
+    async def forget_old_changes(self) -> int:
+        return await forget_old_changes(self._transaction)
 
     async def forget_old_sign_ins(self) -> int:
         forgotten = await forget_old_attempts(self._transaction)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
-from minirag.domain.chunks import Chunk
+from minirag.domain.chunks import Chunk, ChunkSizes
+from minirag.domain.changes import ChangePage, Horizon, Searchability
 from minirag.domain.documents import (
     Collection,
     Document,
@@ -41,9 +41,10 @@ class CollectionRepository(Protocol):
         *,
         display_name: str | None = None,
         description: str | None = None,
+        chunk_sizes: ChunkSizes | Literal["default"] | None = None,
         if_revision: int | None = None,
     ) -> Collection | None:
-        """Raises `AlreadyExists` on a taken name, `Conflict` on another revision."""
+        """Change what isn't None. Raises `AlreadyExists` on a taken name, `Conflict` on another revision."""
 
     async def mark_deleted(self, collection_id: UUID, *, if_revision: int | None = None) -> bool:
         """Hide it and its documents at once; False when there was none. `Conflict` as in `update`."""
@@ -73,17 +74,16 @@ class DocumentRepository(Protocol):
     ) -> Document | None:
         """By the owner's key. With `lock`, concurrent uploads of the same key wait for each other."""
 
+    async def find_content(self, collection_id: UUID, sha256: str) -> Document | None:
+        """The first document without an external id whose newest version has this content, those apart
+        that FAILED or were CANCELLED. Others who look for the same content wait for this transaction."""
+
     async def list_page(
         self, wanted: DocumentFilter, *, after: UUID | None, limit: int
     ) -> list[Document]: ...
 
-    async def list_changed(
-        self, wanted: DocumentFilter, *, since: datetime, limit: int
-    ) -> list[Document]:
-        """Visible documents with update_time >= since, oldest change first."""
-
-    async def list_existing(self, document_ids: Sequence[UUID]) -> set[UUID]:
-        """Those of the ids that `get` would find."""
+    async def get_searchability(self, document_id: UUID) -> Searchability | None:
+        """What searches show of it; None when `get` finds none."""
 
     async def update_metadata(
         self,
@@ -123,17 +123,56 @@ class DocumentRepository(Protocol):
         page_count: int | None = None,
         chunk_count: int | None = None,
         chunks_indexed: int | None = None,
-    ) -> None:
-        """Move the version on; touches the document's update_time and revision."""
+        indexed_ahead: Sequence[int] = (),
+        chunks_per_second: float | None = None,
+        chunk_sizes: ChunkSizes | None = None,
+    ) -> bool:
+        """Move the version on; touches the document's update_time and revision. `indexed_ahead` belongs to
+        `chunks_indexed`, and is empty unless it is given with that. Sizes that are set already stay.
+
+        False when it is final and that isn't its state, or the document is gone.
+        """
 
     async def publish_version(self, version_id: UUID) -> UUID | None:
         """Make it READY and what search reads, in one statement; return the superseded version's id.
 
-        Does nothing (and returns None) when a newer version is published already or the document is gone.
+        Does nothing (and returns None) when a newer version is published already, the version ended FAILED
+        or CANCELLED, or the document is gone. Move the version on first, in the same transaction.
         """
+
+    async def cancel(self, document_id: UUID) -> list[UUID]:
+        """Make all its versions that are on their way CANCELLED; return their ids."""
+
+    async def restart(self, document_ids: Sequence[UUID]) -> list[UUID]:
+        """Make the newest versions that are FAILED or CANCELLED PENDING; return their ids.
+
+        Chunks that are there stay, and so does the count of the indexed ones of a cancelled version.
+        """
+
+    async def clear_version(self, version_id: UUID) -> bool:
+        """Forget text, chunks and progress of a CANCELLED version; False when it isn't one (any more)."""
 
     async def remove_version(self, version_id: UUID) -> None:
         """Delete a version that is neither newest nor published, with its chunks."""
+
+
+class DocumentChangeRepository(Protocol):
+    """Each document's last change; those of deleted ones are kept for a while."""
+
+    async def list_page(
+        self,
+        wanted: DocumentFilter,
+        *,
+        told: Horizon | None,
+        upto: Horizon | None,
+        after: tuple[int, UUID] | None,
+        limit: int,
+    ) -> ChangePage:
+        """Changes that `upto` shows (None: this moment) and `told` doesn't, past `after`, in order.
+
+        With no `told`, the documents that are there. A document that was changed again since `upto` isn't
+        among them: it comes with what is shown later. Of the filter only collection and ids count.
+        """
 
 
 class ChunkRepository(Protocol):
@@ -142,6 +181,9 @@ class ChunkRepository(Protocol):
 
     async def list_page(self, version_id: UUID, *, after_ordinal: int, limit: int) -> list[Chunk]:
         """By ordinal; `after_ordinal` -1 starts at the first."""
+
+    async def remove_some(self, version_id: UUID, *, limit: int) -> int:
+        """Delete chunks of a CANCELLED version; return how many, 0 when none is left or it isn't one."""
 
     async def count(self, version_id: UUID) -> int: ...
 

@@ -27,12 +27,18 @@ from minirag.services.ports.chats import (
 from minirag.services.ports.documents import (
     ChunkRepository,
     CollectionRepository,
+    DocumentChangeRepository,
     DocumentRepository,
     EmbeddingSpaceRepository,
 )
+from minirag.services.ports.drift import DriftRepository, ReconciliationRepository
 from minirag.services.ports.exports import ExportRepository
 from minirag.services.ports.limits import LimitRepository
-from minirag.services.ports.operations import HoldingsRepository, OperationRepository
+from minirag.services.ports.operations import (
+    HoldingsRepository,
+    OperationRepository,
+    PurgeRepository,
+)
 from minirag.services.ports.people import (
     SessionRepository,
     SignInRepository,
@@ -40,7 +46,9 @@ from minirag.services.ports.people import (
 )
 from minirag.services.ports.requests import RequestRepository
 from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
+from minirag.services.ports.sources import SourcePageRepository, SourceRepository
 from minirag.services.ports.tenants import ApiKeyRepository, TenantRepository
+from minirag.services.ports.uploads import UploadRepository
 from minirag.services.ports.usage import ModelPriceRepository, UsageRepository
 from minirag.services.ports.webhooks import WebhookDeliveryRepository, WebhookRepository
 from minirag.services.ports.work import DueJobRepository, JobRepository
@@ -53,7 +61,9 @@ class TenantUnitOfWork(Protocol):
     api_keys: ApiKeyRepository
     collections: CollectionRepository
     documents: DocumentRepository
+    changes: DocumentChangeRepository
     chunks: ChunkRepository
+    uploads: UploadRepository
     spaces: EmbeddingSpaceRepository
     assistants: AssistantRepository
     conversations: ConversationRepository
@@ -67,6 +77,8 @@ class TenantUnitOfWork(Protocol):
     audit: AuditRepository
     webhooks: WebhookRepository
     webhook_deliveries: WebhookDeliveryRepository
+    sources: SourceRepository
+    source_pages: SourcePageRepository
     provider_credentials: ProviderCredentialRepository
     sealed_records: SealedRecordRepository
     users: UserRepository
@@ -74,6 +86,8 @@ class TenantUnitOfWork(Protocol):
     operations: OperationRepository
     holdings: HoldingsRepository
     exports: ExportRepository
+    drift: DriftRepository
+    purging: PurgeRepository
 
 
 class PlatformUnitOfWork(Protocol):
@@ -85,6 +99,7 @@ class PlatformUnitOfWork(Protocol):
     audit: AuditRepository
     sign_ins: SignInRepository
     operations: OperationRepository
+    reconciliations: ReconciliationRepository
 
     async def list_orphaned_generations(self, *, limit: int) -> list[tuple[UUID, UUID]]:
         """(tenant_id, generation_id) of RUNNING generations whose lease has run out."""
@@ -92,11 +107,17 @@ class PlatformUnitOfWork(Protocol):
     async def enter_tenant(self, tenant_id: UUID) -> TenantUnitOfWork:
         """The same transaction, narrowed to one tenant: for its first API key, its erasure job."""
 
+    async def list_expired_uploads(self, *, limit: int) -> list[tuple[UUID, UUID]]:
+        """(tenant_id, upload_id) of uploads past their time."""
+
     async def forget_old_requests(self) -> int:
         """Delete request outcomes past their 24 h, of every tenant."""
 
     async def forget_old_deliveries(self) -> int:
         """Delete some webhook deliveries past their 30 days, of every tenant; 0 when none is left."""
+
+    async def forget_old_changes(self) -> int:
+        """Delete what tells of documents that were deleted more than 8 days ago, of every tenant."""
 
     async def forget_old_sign_ins(self) -> int:
         """Delete expired sessions, of every tenant, and failed sign-ins of more than a day ago."""

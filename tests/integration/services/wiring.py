@@ -29,6 +29,8 @@ from minirag.services.accepting import DocumentIntake, NewDocument
 from minirag.services.background import BackgroundTasks
 from minirag.services.blob_keys import tenant_prefix
 from minirag.services.budgets import Budgets
+from minirag.services.bulk_erasure import BulkErasure
+from minirag.services.cancelling import Cancellation
 from minirag.services.clock import utc_now
 from minirag.services.documents import DocumentService
 from minirag.services.embedding_batches import BatchLimits, EmbeddingBatches
@@ -41,9 +43,11 @@ from minirag.services.offboarding import OffboardingService
 from minirag.services.ports.requests import RequestKey
 from minirag.services.pricing import Pricing
 from minirag.services.quota_events import QuotaEvents
+from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever, SearchOutcome
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.tenant_erasure import TenantErasure
+from minirag.services.uploads import UploadService
 from tests.integration.postgres.records import add_collection, add_tenant
 from tests.support.fake_embeddings import FakeEmbeddings
 from tests.support.fake_prices import FakePriceTable
@@ -54,6 +58,7 @@ BATCH_SIZE = 2
 BATCH_TOKENS = 1000
 MAX_ATTEMPTS = 3
 MAX_BYTES = 20_000
+UPLOAD_PART = 1000
 
 Hook = Callable[[], Awaitable[None]]
 
@@ -177,8 +182,21 @@ class World:
             max_document_bytes=MAX_BYTES,
             quota_events=quota_events,
         )
+        self.runs = DocumentRuns(self.uow, self._wake)
+        self.cancellation = Cancellation(self.uow, self.vectors, self.spaces)
+        self.uploads = UploadService(
+            self.uow,
+            self.blobs,
+            self.intake,
+            self._wake,
+            max_document_bytes=MAX_BYTES,
+            lifetime=timedelta(days=1),
+            quota_events=quota_events,
+            part_bytes=UPLOAD_PART,
+        )
         self.ingestion = self.make_ingestion(self.embeddings)
         self.erasure = Erasure(self.uow, self.blobs, self.vectors, self.spaces)
+        self.bulk_erasure = BulkErasure(self.uow, self.blobs, self.vectors, self.spaces)
         self.tenant_erasure = TenantErasure(
             self.uow, self.blobs, self.vectors, self.spaces, queue=None
         )
@@ -190,8 +208,10 @@ class World:
             {
                 JobKind.INGEST_VERSION: self.ingestion.ingest_version,
                 JobKind.ERASE_VERSION: self.erasure.erase_version,
+                JobKind.CLEAR_VERSION: self.cancellation.clear_version,
                 JobKind.ERASE_DOCUMENT: self.erasure.erase_document,
-                JobKind.ERASE_COLLECTION: self.erasure.erase_collection,
+                JobKind.ERASE_COLLECTION: self.bulk_erasure.erase_collection,
+                JobKind.PURGE_DOCUMENTS: self.bulk_erasure.purge_documents,
                 JobKind.ERASE_TENANT: self.tenant_erasure.erase_tenant,
                 JobKind.UPDATE_METADATA: self.erasure.update_metadata,
             },
@@ -203,7 +223,9 @@ class World:
     def _wake(self) -> None:
         self.wakes += 1
 
-    def make_ingestion(self, embeddings: Any, *, in_flight: int = 1) -> Ingestion:
+    def make_ingestion(
+        self, embeddings: Any, *, in_flight: int = 1, batch_tokens: int = BATCH_TOKENS
+    ) -> Ingestion:
         return Ingestion(
             self.uow,
             self.blobs,
@@ -217,10 +239,11 @@ class World:
                 embeddings,
                 self.encoder,
                 self.meter,
-                BatchLimits(BATCH_SIZE, BATCH_TOKENS, in_flight),
+                BatchLimits(BATCH_SIZE, batch_tokens, in_flight),
                 timeout=5,
             ),
             self.meter,
+            self.cancellation,
             chunk_sizes=ChunkSizes(CHUNK_TOKENS),
         )
 

@@ -226,20 +226,22 @@ class DeleteAssistantResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class SendMessageRequest(_message.Message):
-    __slots__ = ("content", "conversation_id", "assistant_id", "collection_ids", "retrieval", "request_id")
+    __slots__ = ("content", "conversation_id", "assistant_id", "collection_ids", "retrieval", "request_id", "min_revision")
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     CONVERSATION_ID_FIELD_NUMBER: _ClassVar[int]
     ASSISTANT_ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_IDS_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
     content: str
     conversation_id: str
     assistant_id: str
     collection_ids: _containers.RepeatedScalarFieldContainer[str]
     retrieval: _document_service_pb2.RetrievalSettings
     request_id: str
-    def __init__(self, content: _Optional[str] = ..., conversation_id: _Optional[str] = ..., assistant_id: _Optional[str] = ..., collection_ids: _Optional[_Iterable[str]] = ..., retrieval: _Optional[_Union[_document_service_pb2.RetrievalSettings, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    min_revision: str
+    def __init__(self, content: _Optional[str] = ..., conversation_id: _Optional[str] = ..., assistant_id: _Optional[str] = ..., collection_ids: _Optional[_Iterable[str]] = ..., retrieval: _Optional[_Union[_document_service_pb2.RetrievalSettings, _Mapping]] = ..., request_id: _Optional[str] = ..., min_revision: _Optional[str] = ...) -> None: ...
 
 class SendMessageResponse(_message.Message):
     __slots__ = ("sequence", "started", "retrieval", "delta", "citation", "completed")

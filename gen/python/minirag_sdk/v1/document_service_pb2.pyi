@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from minirag_sdk.v1 import operation_service_pb2 as _operation_service_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -20,6 +21,7 @@ class DocumentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DOCUMENT_STATE_EMBEDDING: _ClassVar[DocumentState]
     DOCUMENT_STATE_READY: _ClassVar[DocumentState]
     DOCUMENT_STATE_FAILED: _ClassVar[DocumentState]
+    DOCUMENT_STATE_CANCELLED: _ClassVar[DocumentState]
 
 class FailureCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -49,6 +51,7 @@ DOCUMENT_STATE_PARSING: DocumentState
 DOCUMENT_STATE_EMBEDDING: DocumentState
 DOCUMENT_STATE_READY: DocumentState
 DOCUMENT_STATE_FAILED: DocumentState
+DOCUMENT_STATE_CANCELLED: DocumentState
 FAILURE_CODE_UNSPECIFIED: FailureCode
 FAILURE_CODE_EMPTY: FailureCode
 FAILURE_CODE_UNSUPPORTED_FORMAT: FailureCode
@@ -88,7 +91,7 @@ class Collection(_message.Message):
     def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., embedding_model: _Optional[str] = ..., document_count: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class Document(_message.Message):
-    __slots__ = ("id", "collection_id", "external_id", "display_name", "metadata", "state", "failure", "version_id", "version", "published_version_id", "media_type", "file_name", "byte_size", "sha256", "text_bytes", "page_count", "chunk_count", "chunks_indexed", "create_time", "update_time", "etag")
+    __slots__ = ("id", "collection_id", "external_id", "display_name", "metadata", "state", "failure", "version_id", "version", "published_version_id", "media_type", "file_name", "byte_size", "sha256", "text_bytes", "page_count", "chunk_count", "chunks_indexed", "create_time", "update_time", "etag", "revision_token")
     ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +113,7 @@ class Document(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    REVISION_TOKEN_FIELD_NUMBER: _ClassVar[int]
     id: str
     collection_id: str
     external_id: str
@@ -131,7 +135,8 @@ class Document(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
     etag: str
-    def __init__(self, id: _Optional[str] = ..., collection_id: _Optional[str] = ..., external_id: _Optional[str] = ..., display_name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., state: _Optional[_Union[DocumentState, str]] = ..., failure: _Optional[_Union[DocumentFailure, _Mapping]] = ..., version_id: _Optional[str] = ..., version: _Optional[int] = ..., published_version_id: _Optional[str] = ..., media_type: _Optional[str] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., text_bytes: _Optional[int] = ..., page_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., chunks_indexed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    revision_token: str
+    def __init__(self, id: _Optional[str] = ..., collection_id: _Optional[str] = ..., external_id: _Optional[str] = ..., display_name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., state: _Optional[_Union[DocumentState, str]] = ..., failure: _Optional[_Union[DocumentFailure, _Mapping]] = ..., version_id: _Optional[str] = ..., version: _Optional[int] = ..., published_version_id: _Optional[str] = ..., media_type: _Optional[str] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., text_bytes: _Optional[int] = ..., page_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., chunks_indexed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., revision_token: _Optional[str] = ...) -> None: ...
 
 class DocumentFailure(_message.Message):
     __slots__ = ("code", "reason")
@@ -286,11 +291,13 @@ class DeleteCollectionRequest(_message.Message):
     def __init__(self, collection_id: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteCollectionResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("operation",)
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    operation: _operation_service_pb2.Operation
+    def __init__(self, operation: _Optional[_Union[_operation_service_pb2.Operation, _Mapping]] = ...) -> None: ...
 
 class CreateDocumentRequest(_message.Message):
-    __slots__ = ("collection_id", "display_name", "external_id", "metadata", "text", "data", "file_name", "request_id")
+    __slots__ = ("collection_id", "display_name", "external_id", "metadata", "text", "data", "file_name", "request_id", "allow_duplicate")
     COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +306,7 @@ class CreateDocumentRequest(_message.Message):
     DATA_FIELD_NUMBER: _ClassVar[int]
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     collection_id: str
     display_name: str
     external_id: str
@@ -307,24 +315,37 @@ class CreateDocumentRequest(_message.Message):
     data: bytes
     file_name: str
     request_id: str
-    def __init__(self, collection_id: _Optional[str] = ..., display_name: _Optional[str] = ..., external_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., file_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    allow_duplicate: bool
+    def __init__(self, collection_id: _Optional[str] = ..., display_name: _Optional[str] = ..., external_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., file_name: _Optional[str] = ..., request_id: _Optional[str] = ..., allow_duplicate: _Optional[bool] = ...) -> None: ...
 
 class CreateDocumentResponse(_message.Message):
-    __slots__ = ("document",)
+    __slots__ = ("document", "already_existed")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_EXISTED_FIELD_NUMBER: _ClassVar[int]
     document: Document
-    def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
+    already_existed: bool
+    def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., already_existed: _Optional[bool] = ...) -> None: ...
 
 class UploadDocumentRequest(_message.Message):
-    __slots__ = ("header", "data")
+    __slots__ = ("header", "data", "resume")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
     header: UploadDocumentHeader
     data: bytes
-    def __init__(self, header: _Optional[_Union[UploadDocumentHeader, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    resume: UploadResume
+    def __init__(self, header: _Optional[_Union[UploadDocumentHeader, _Mapping]] = ..., data: _Optional[bytes] = ..., resume: _Optional[_Union[UploadResume, _Mapping]] = ...) -> None: ...
+
+class UploadResume(_message.Message):
+    __slots__ = ("upload_id", "offset")
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    upload_id: str
+    offset: int
+    def __init__(self, upload_id: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class UploadDocumentHeader(_message.Message):
-    __slots__ = ("collection_id", "display_name", "external_id", "metadata", "file_name", "byte_size", "sha256", "request_id")
+    __slots__ = ("collection_id", "display_name", "external_id", "metadata", "file_name", "byte_size", "sha256", "request_id", "allow_duplicate")
     COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -333,6 +354,7 @@ class UploadDocumentHeader(_message.Message):
     BYTE_SIZE_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     collection_id: str
     display_name: str
     external_id: str
@@ -341,13 +363,144 @@ class UploadDocumentHeader(_message.Message):
     byte_size: int
     sha256: str
     request_id: str
-    def __init__(self, collection_id: _Optional[str] = ..., display_name: _Optional[str] = ..., external_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    allow_duplicate: bool
+    def __init__(self, collection_id: _Optional[str] = ..., display_name: _Optional[str] = ..., external_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., request_id: _Optional[str] = ..., allow_duplicate: _Optional[bool] = ...) -> None: ...
 
 class UploadDocumentResponse(_message.Message):
+    __slots__ = ("document", "already_existed")
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_EXISTED_FIELD_NUMBER: _ClassVar[int]
+    document: Document
+    already_existed: bool
+    def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., already_existed: _Optional[bool] = ...) -> None: ...
+
+class Upload(_message.Message):
+    __slots__ = ("id", "collection_id", "file_name", "byte_size", "sha256", "committed_bytes", "create_time", "expire_time", "document", "already_existed")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    FILE_NAME_FIELD_NUMBER: _ClassVar[int]
+    BYTE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_EXISTED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    collection_id: str
+    file_name: str
+    byte_size: int
+    sha256: str
+    committed_bytes: int
+    create_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
+    document: Document
+    already_existed: bool
+    def __init__(self, id: _Optional[str] = ..., collection_id: _Optional[str] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., committed_bytes: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., document: _Optional[_Union[Document, _Mapping]] = ..., already_existed: _Optional[bool] = ...) -> None: ...
+
+class StartUploadRequest(_message.Message):
+    __slots__ = ("header",)
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    header: UploadDocumentHeader
+    def __init__(self, header: _Optional[_Union[UploadDocumentHeader, _Mapping]] = ...) -> None: ...
+
+class StartUploadResponse(_message.Message):
+    __slots__ = ("upload",)
+    UPLOAD_FIELD_NUMBER: _ClassVar[int]
+    upload: Upload
+    def __init__(self, upload: _Optional[_Union[Upload, _Mapping]] = ...) -> None: ...
+
+class GetUploadRequest(_message.Message):
+    __slots__ = ("upload_id",)
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    upload_id: str
+    def __init__(self, upload_id: _Optional[str] = ...) -> None: ...
+
+class GetUploadResponse(_message.Message):
+    __slots__ = ("upload",)
+    UPLOAD_FIELD_NUMBER: _ClassVar[int]
+    upload: Upload
+    def __init__(self, upload: _Optional[_Union[Upload, _Mapping]] = ...) -> None: ...
+
+class WriteUploadRequest(_message.Message):
+    __slots__ = ("upload_id", "offset", "data", "finish")
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
+    upload_id: str
+    offset: int
+    data: bytes
+    finish: bool
+    def __init__(self, upload_id: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., finish: _Optional[bool] = ...) -> None: ...
+
+class WriteUploadResponse(_message.Message):
+    __slots__ = ("upload",)
+    UPLOAD_FIELD_NUMBER: _ClassVar[int]
+    upload: Upload
+    def __init__(self, upload: _Optional[_Union[Upload, _Mapping]] = ...) -> None: ...
+
+class DeleteUploadRequest(_message.Message):
+    __slots__ = ("upload_id", "request_id")
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    upload_id: str
+    request_id: str
+    def __init__(self, upload_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DeleteUploadResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CancelDocumentRequest(_message.Message):
+    __slots__ = ("document_id", "request_id")
+    DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    document_id: str
+    request_id: str
+    def __init__(self, document_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CancelDocumentResponse(_message.Message):
     __slots__ = ("document",)
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     document: Document
     def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
+
+class RetryDocumentRequest(_message.Message):
+    __slots__ = ("document_id", "request_id")
+    DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    document_id: str
+    request_id: str
+    def __init__(self, document_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RetryDocumentResponse(_message.Message):
+    __slots__ = ("document",)
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    document: Document
+    def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
+
+class RetryFailedRequest(_message.Message):
+    __slots__ = ("collection_id", "failure_codes", "page_size", "page_token", "request_id")
+    COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_CODES_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection_id: str
+    failure_codes: _containers.RepeatedScalarFieldContainer[FailureCode]
+    page_size: int
+    page_token: str
+    request_id: str
+    def __init__(self, collection_id: _Optional[str] = ..., failure_codes: _Optional[_Iterable[_Union[FailureCode, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RetryFailedResponse(_message.Message):
+    __slots__ = ("retried_count", "next_page_token")
+    RETRIED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    retried_count: int
+    next_page_token: str
+    def __init__(self, retried_count: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetDocumentRequest(_message.Message):
     __slots__ = ("document_id",)
@@ -384,18 +537,20 @@ class GetDocumentTextResponse(_message.Message):
     def __init__(self, text: _Optional[str] = ..., span: _Optional[_Union[TextSpan, _Mapping]] = ..., total_bytes: _Optional[int] = ..., version_id: _Optional[str] = ...) -> None: ...
 
 class ListDocumentsRequest(_message.Message):
-    __slots__ = ("collection_id", "states", "external_id", "page_size", "page_token")
+    __slots__ = ("collection_id", "states", "external_id", "page_size", "page_token", "failure_codes")
     COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_CODES_FIELD_NUMBER: _ClassVar[int]
     collection_id: str
     states: _containers.RepeatedScalarFieldContainer[DocumentState]
     external_id: str
     page_size: int
     page_token: str
-    def __init__(self, collection_id: _Optional[str] = ..., states: _Optional[_Iterable[_Union[DocumentState, str]]] = ..., external_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    failure_codes: _containers.RepeatedScalarFieldContainer[FailureCode]
+    def __init__(self, collection_id: _Optional[str] = ..., states: _Optional[_Iterable[_Union[DocumentState, str]]] = ..., external_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., failure_codes: _Optional[_Iterable[_Union[FailureCode, str]]] = ...) -> None: ...
 
 class ListDocumentsResponse(_message.Message):
     __slots__ = ("documents", "next_page_token")
@@ -432,30 +587,70 @@ class DeleteDocumentRequest(_message.Message):
     def __init__(self, document_id: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteDocumentResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("revision_token",)
+    REVISION_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    revision_token: str
+    def __init__(self, revision_token: _Optional[str] = ...) -> None: ...
+
+class DocumentPurgeFilter(_message.Message):
+    __slots__ = ("states", "metadata", "external_id_prefix", "updated_before")
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    states: _containers.RepeatedScalarFieldContainer[DocumentState]
+    metadata: _struct_pb2.Struct
+    external_id_prefix: str
+    updated_before: _timestamp_pb2.Timestamp
+    def __init__(self, states: _Optional[_Iterable[_Union[DocumentState, str]]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., external_id_prefix: _Optional[str] = ..., updated_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class PurgeDocumentsRequest(_message.Message):
+    __slots__ = ("collection_id", "filter", "force", "request_id")
+    COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection_id: str
+    filter: DocumentPurgeFilter
+    force: bool
+    request_id: str
+    def __init__(self, collection_id: _Optional[str] = ..., filter: _Optional[_Union[DocumentPurgeFilter, _Mapping]] = ..., force: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class PurgeDocumentsResponse(_message.Message):
+    __slots__ = ("document_count", "sample_document_ids", "operation")
+    DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_DOCUMENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    document_count: int
+    sample_document_ids: _containers.RepeatedScalarFieldContainer[str]
+    operation: _operation_service_pb2.Operation
+    def __init__(self, document_count: _Optional[int] = ..., sample_document_ids: _Optional[_Iterable[str]] = ..., operation: _Optional[_Union[_operation_service_pb2.Operation, _Mapping]] = ...) -> None: ...
 
 class WatchDocumentsRequest(_message.Message):
-    __slots__ = ("collection_id", "document_ids", "until_final")
+    __slots__ = ("collection_id", "document_ids", "until_final", "resume_token")
     COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FINAL_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     collection_id: str
     document_ids: _containers.RepeatedScalarFieldContainer[str]
     until_final: bool
-    def __init__(self, collection_id: _Optional[str] = ..., document_ids: _Optional[_Iterable[str]] = ..., until_final: _Optional[bool] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, collection_id: _Optional[str] = ..., document_ids: _Optional[_Iterable[str]] = ..., until_final: _Optional[bool] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class WatchDocumentsResponse(_message.Message):
-    __slots__ = ("sequence", "document", "deleted_document_id", "snapshot_end")
+    __slots__ = ("sequence", "document", "deleted_document_id", "snapshot_end", "resume_token")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     DELETED_DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_END_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     document: Document
     deleted_document_id: str
     snapshot_end: WatchSnapshotEnd
-    def __init__(self, sequence: _Optional[int] = ..., document: _Optional[_Union[Document, _Mapping]] = ..., deleted_document_id: _Optional[str] = ..., snapshot_end: _Optional[_Union[WatchSnapshotEnd, _Mapping]] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, sequence: _Optional[int] = ..., document: _Optional[_Union[Document, _Mapping]] = ..., deleted_document_id: _Optional[str] = ..., snapshot_end: _Optional[_Union[WatchSnapshotEnd, _Mapping]] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class WatchSnapshotEnd(_message.Message):
     __slots__ = ("document_count",)
@@ -482,14 +677,16 @@ class ListChunksResponse(_message.Message):
     def __init__(self, chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query", "collection_ids", "retrieval")
+    __slots__ = ("query", "collection_ids", "retrieval", "min_revision")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_IDS_FIELD_NUMBER: _ClassVar[int]
     RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
+    MIN_REVISION_FIELD_NUMBER: _ClassVar[int]
     query: str
     collection_ids: _containers.RepeatedScalarFieldContainer[str]
     retrieval: RetrievalSettings
-    def __init__(self, query: _Optional[str] = ..., collection_ids: _Optional[_Iterable[str]] = ..., retrieval: _Optional[_Union[RetrievalSettings, _Mapping]] = ...) -> None: ...
+    min_revision: str
+    def __init__(self, query: _Optional[str] = ..., collection_ids: _Optional[_Iterable[str]] = ..., retrieval: _Optional[_Union[RetrievalSettings, _Mapping]] = ..., min_revision: _Optional[str] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("results", "mode_used")

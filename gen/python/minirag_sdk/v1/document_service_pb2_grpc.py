@@ -77,6 +77,41 @@ class DocumentServiceStub:
                 request_serializer=minirag_dot_v1_dot_document__service__pb2.UploadDocumentRequest.SerializeToString,
                 response_deserializer=minirag_dot_v1_dot_document__service__pb2.UploadDocumentResponse.FromString,
                 _registered_method=True)
+        self.StartUpload = channel.unary_unary(
+                '/minirag.v1.DocumentService/StartUpload',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.StartUploadRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.StartUploadResponse.FromString,
+                _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/minirag.v1.DocumentService/GetUpload',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.GetUploadResponse.FromString,
+                _registered_method=True)
+        self.WriteUpload = channel.unary_unary(
+                '/minirag.v1.DocumentService/WriteUpload',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.WriteUploadRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.WriteUploadResponse.FromString,
+                _registered_method=True)
+        self.DeleteUpload = channel.unary_unary(
+                '/minirag.v1.DocumentService/DeleteUpload',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.DeleteUploadRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.DeleteUploadResponse.FromString,
+                _registered_method=True)
+        self.CancelDocument = channel.unary_unary(
+                '/minirag.v1.DocumentService/CancelDocument',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.CancelDocumentRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.CancelDocumentResponse.FromString,
+                _registered_method=True)
+        self.RetryDocument = channel.unary_unary(
+                '/minirag.v1.DocumentService/RetryDocument',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.RetryDocumentRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.RetryDocumentResponse.FromString,
+                _registered_method=True)
+        self.RetryFailed = channel.unary_unary(
+                '/minirag.v1.DocumentService/RetryFailed',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.RetryFailedRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.RetryFailedResponse.FromString,
+                _registered_method=True)
         self.GetDocument = channel.unary_unary(
                 '/minirag.v1.DocumentService/GetDocument',
                 request_serializer=minirag_dot_v1_dot_document__service__pb2.GetDocumentRequest.SerializeToString,
@@ -101,6 +136,11 @@ class DocumentServiceStub:
                 '/minirag.v1.DocumentService/DeleteDocument',
                 request_serializer=minirag_dot_v1_dot_document__service__pb2.DeleteDocumentRequest.SerializeToString,
                 response_deserializer=minirag_dot_v1_dot_document__service__pb2.DeleteDocumentResponse.FromString,
+                _registered_method=True)
+        self.PurgeDocuments = channel.unary_unary(
+                '/minirag.v1.DocumentService/PurgeDocuments',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.PurgeDocumentsRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.PurgeDocumentsResponse.FromString,
                 _registered_method=True)
         self.WatchDocuments = channel.unary_stream(
                 '/minirag.v1.DocumentService/WatchDocuments',
@@ -179,7 +219,71 @@ class DocumentServiceServicer:
 
     def UploadDocument(self, request_iterator, context):
         """UploadDocument takes a document's content as a stream: one header, then data in order. Any size up
-        to the server's limit. Nothing is kept of an upload that ends early. Scope INGEST.
+        to the server's limit. Nothing is kept of an upload that ends early. For one that is kept, begin it
+        with StartUpload and send `resume` instead of a header: data is then committed as it comes, and a
+        stream that broke off is followed by another one from the committed offset on. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartUpload(self, request, context):
+        """StartUpload begins an upload that survives: what is committed of it outlives the connection, the client
+        and the server. While there is an unfinished upload of the same content and description, that one is
+        returned, so that a client needs to remember nothing. Content that the collection has already gives
+        a finished upload at once, see CreateDocumentRequest.allow_duplicate. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """GetUpload tells how far an upload has come. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteUpload(self, request, context):
+        """WriteUpload commits the next bytes of an upload, and is the unary twin of UploadDocument's `resume`.
+        ABORTED, with the committed offset, when the upload stands elsewhere, or somebody else writes to it:
+        hence a repeat does no harm. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUpload(self, request, context):
+        """DeleteUpload gives an upload up and erases what came of it; the document of a finished one stays.
+        Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDocument(self, request, context):
+        """CancelDocument ends the work on a document that is PENDING, PARSING or EMBEDDING: it is CANCELLED at
+        once, calls to providers end within 2 s, and what was made of it is taken away. Its file stays, for
+        RetryDocument, and so does an older READY version, which is still searched. Does nothing to a CANCELLED
+        document; FAILED_PRECONDITION when it is READY or FAILED. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryDocument(self, request, context):
+        """RetryDocument takes a FAILED or CANCELLED document up again: it is PENDING. What was parsed already and
+        is still there isn't parsed again. Does nothing to a document that is on its way; FAILED_PRECONDITION
+        when it is READY. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryFailed(self, request, context):
+        """RetryFailed does what RetryDocument does to a page of the FAILED documents, oldest first. Following
+        the page tokens to the end meets each one once, also those that have FAILED again meanwhile.
+        Scope INGEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -224,9 +328,19 @@ class DocumentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PurgeDocuments(self, request, context):
+        """PurgeDocuments erases the documents of a collection that match a filter. Without `force` it only counts
+        them and shows some of their ids. With it, an operation hides and erases them, page by page; documents
+        that come after the call, or match no longer when it is their turn, stay. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchDocuments(self, request, context):
         """WatchDocuments streams the state of the chosen documents: first each one as it is now, then a
-        `snapshot_end`, then each change as it happens. Scope READ.
+        `snapshot_end`, then each change as it happens. With the `resume_token` of an earlier stream's event
+        it goes on after that event. Scope READ.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -285,6 +399,41 @@ def add_DocumentServiceServicer_to_server(servicer, server):
                     request_deserializer=minirag_dot_v1_dot_document__service__pb2.UploadDocumentRequest.FromString,
                     response_serializer=minirag_dot_v1_dot_document__service__pb2.UploadDocumentResponse.SerializeToString,
             ),
+            'StartUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartUpload,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.StartUploadRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.StartUploadResponse.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.GetUploadRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.GetUploadResponse.SerializeToString,
+            ),
+            'WriteUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteUpload,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.WriteUploadRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.WriteUploadResponse.SerializeToString,
+            ),
+            'DeleteUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUpload,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.DeleteUploadRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.DeleteUploadResponse.SerializeToString,
+            ),
+            'CancelDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDocument,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.CancelDocumentRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.CancelDocumentResponse.SerializeToString,
+            ),
+            'RetryDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryDocument,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.RetryDocumentRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.RetryDocumentResponse.SerializeToString,
+            ),
+            'RetryFailed': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryFailed,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.RetryFailedRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.RetryFailedResponse.SerializeToString,
+            ),
             'GetDocument': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDocument,
                     request_deserializer=minirag_dot_v1_dot_document__service__pb2.GetDocumentRequest.FromString,
@@ -309,6 +458,11 @@ def add_DocumentServiceServicer_to_server(servicer, server):
                     servicer.DeleteDocument,
                     request_deserializer=minirag_dot_v1_dot_document__service__pb2.DeleteDocumentRequest.FromString,
                     response_serializer=minirag_dot_v1_dot_document__service__pb2.DeleteDocumentResponse.SerializeToString,
+            ),
+            'PurgeDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeDocuments,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.PurgeDocumentsRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.PurgeDocumentsResponse.SerializeToString,
             ),
             'WatchDocuments': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchDocuments,
@@ -534,6 +688,195 @@ class DocumentService:
             _registered_method=True)
 
     @staticmethod
+    def StartUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/StartUpload',
+            minirag_dot_v1_dot_document__service__pb2.StartUploadRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.StartUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/GetUpload',
+            minirag_dot_v1_dot_document__service__pb2.GetUploadRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.GetUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/WriteUpload',
+            minirag_dot_v1_dot_document__service__pb2.WriteUploadRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.WriteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/DeleteUpload',
+            minirag_dot_v1_dot_document__service__pb2.DeleteUploadRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.DeleteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/CancelDocument',
+            minirag_dot_v1_dot_document__service__pb2.CancelDocumentRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.CancelDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/RetryDocument',
+            minirag_dot_v1_dot_document__service__pb2.RetryDocumentRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.RetryDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryFailed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/RetryFailed',
+            minirag_dot_v1_dot_document__service__pb2.RetryFailedRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.RetryFailedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetDocument(request,
             target,
             options=(),
@@ -658,6 +1001,33 @@ class DocumentService:
             '/minirag.v1.DocumentService/DeleteDocument',
             minirag_dot_v1_dot_document__service__pb2.DeleteDocumentRequest.SerializeToString,
             minirag_dot_v1_dot_document__service__pb2.DeleteDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/PurgeDocuments',
+            minirag_dot_v1_dot_document__service__pb2.PurgeDocumentsRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.PurgeDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

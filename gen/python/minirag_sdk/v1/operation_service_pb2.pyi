@@ -14,6 +14,9 @@ class OperationType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OPERATION_TYPE_UNSPECIFIED: _ClassVar[OperationType]
     OPERATION_TYPE_DELETE_TENANT: _ClassVar[OperationType]
+    OPERATION_TYPE_DELETE_COLLECTION: _ClassVar[OperationType]
+    OPERATION_TYPE_PURGE_DOCUMENTS: _ClassVar[OperationType]
+    OPERATION_TYPE_RECONCILE: _ClassVar[OperationType]
 
 class OperationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -25,6 +28,9 @@ class OperationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_STATE_CANCELLED: _ClassVar[OperationState]
 OPERATION_TYPE_UNSPECIFIED: OperationType
 OPERATION_TYPE_DELETE_TENANT: OperationType
+OPERATION_TYPE_DELETE_COLLECTION: OperationType
+OPERATION_TYPE_PURGE_DOCUMENTS: OperationType
+OPERATION_TYPE_RECONCILE: OperationType
 OPERATION_STATE_UNSPECIFIED: OperationState
 OPERATION_STATE_PENDING: OperationState
 OPERATION_STATE_RUNNING: OperationState
@@ -33,7 +39,7 @@ OPERATION_STATE_FAILED: OperationState
 OPERATION_STATE_CANCELLED: OperationState
 
 class Operation(_message.Message):
-    __slots__ = ("id", "type", "state", "subject_id", "create_time", "start_time", "end_time", "error", "erased", "remaining")
+    __slots__ = ("id", "type", "state", "subject_id", "create_time", "start_time", "end_time", "error", "erased", "remaining", "done", "total", "drift", "dry_run")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +50,10 @@ class Operation(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     ERASED_FIELD_NUMBER: _ClassVar[int]
     REMAINING_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    DRIFT_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     id: str
     type: OperationType
     state: OperationState
@@ -54,7 +64,23 @@ class Operation(_message.Message):
     error: str
     erased: _containers.RepeatedCompositeFieldContainer[StoreCount]
     remaining: _containers.RepeatedCompositeFieldContainer[StoreCount]
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[OperationType, str]] = ..., state: _Optional[_Union[OperationState, str]] = ..., subject_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., erased: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., remaining: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ...) -> None: ...
+    done: int
+    total: int
+    drift: _containers.RepeatedCompositeFieldContainer[DriftCount]
+    dry_run: bool
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[OperationType, str]] = ..., state: _Optional[_Union[OperationState, str]] = ..., subject_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., erased: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., remaining: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., drift: _Optional[_Iterable[_Union[DriftCount, _Mapping]]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class DriftCount(_message.Message):
+    __slots__ = ("store", "kind", "found", "repaired")
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_FIELD_NUMBER: _ClassVar[int]
+    store: str
+    kind: str
+    found: int
+    repaired: int
+    def __init__(self, store: _Optional[str] = ..., kind: _Optional[str] = ..., found: _Optional[int] = ..., repaired: _Optional[int] = ...) -> None: ...
 
 class StoreCount(_message.Message):
     __slots__ = ("store", "kind", "count")
@@ -93,3 +119,47 @@ class ListOperationsResponse(_message.Message):
     operations: _containers.RepeatedCompositeFieldContainer[Operation]
     next_page_token: str
     def __init__(self, operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class WaitOperationRequest(_message.Message):
+    __slots__ = ("operation_id",)
+    OPERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    operation_id: str
+    def __init__(self, operation_id: _Optional[str] = ...) -> None: ...
+
+class WaitOperationResponse(_message.Message):
+    __slots__ = ("sequence", "operation")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    operation: Operation
+    def __init__(self, sequence: _Optional[int] = ..., operation: _Optional[_Union[Operation, _Mapping]] = ...) -> None: ...
+
+class CancelOperationRequest(_message.Message):
+    __slots__ = ("operation_id", "request_id")
+    OPERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    operation_id: str
+    request_id: str
+    def __init__(self, operation_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CancelOperationResponse(_message.Message):
+    __slots__ = ("operation",)
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    operation: Operation
+    def __init__(self, operation: _Optional[_Union[Operation, _Mapping]] = ...) -> None: ...
+
+class ReconcileRequest(_message.Message):
+    __slots__ = ("tenant_id", "dry_run", "request_id")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    dry_run: bool
+    request_id: str
+    def __init__(self, tenant_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ReconcileResponse(_message.Message):
+    __slots__ = ("operation",)
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    operation: Operation
+    def __init__(self, operation: _Optional[_Union[Operation, _Mapping]] = ...) -> None: ...

@@ -45,6 +45,21 @@ class OperationServiceStub:
                 request_serializer=minirag_dot_v1_dot_operation__service__pb2.ListOperationsRequest.SerializeToString,
                 response_deserializer=minirag_dot_v1_dot_operation__service__pb2.ListOperationsResponse.FromString,
                 _registered_method=True)
+        self.WaitOperation = channel.unary_stream(
+                '/minirag.v1.OperationService/WaitOperation',
+                request_serializer=minirag_dot_v1_dot_operation__service__pb2.WaitOperationRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_operation__service__pb2.WaitOperationResponse.FromString,
+                _registered_method=True)
+        self.CancelOperation = channel.unary_unary(
+                '/minirag.v1.OperationService/CancelOperation',
+                request_serializer=minirag_dot_v1_dot_operation__service__pb2.CancelOperationRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_operation__service__pb2.CancelOperationResponse.FromString,
+                _registered_method=True)
+        self.Reconcile = channel.unary_unary(
+                '/minirag.v1.OperationService/Reconcile',
+                request_serializer=minirag_dot_v1_dot_operation__service__pb2.ReconcileRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_operation__service__pb2.ReconcileResponse.FromString,
+                _registered_method=True)
 
 
 class OperationServiceServicer:
@@ -52,8 +67,9 @@ class OperationServiceServicer:
     """
 
     def GetOperation(self, request, context):
-        """GetOperation reads one operation. The platform key reads those that it began (erasures of tenants),
-        a tenant's credential those of the tenant. Scope READ, or the platform key.
+        """GetOperation reads one operation. The platform key reads those of the platform (erasures of tenants,
+        reconciliations), a tenant's credential those of the tenant; a key that is restricted to some
+        collections those that work on one of them. Scope READ, or the platform key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +77,35 @@ class OperationServiceServicer:
 
     def ListOperations(self, request, context):
         """ListOperations lists operations, newest first. Scope READ, or the platform key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WaitOperation(self, request, context):
+        """WaitOperation streams an operation as it is, then again after each change, and ends with OK once it
+        SUCCEEDED, FAILED or was CANCELLED. Any server can be asked. Quick changes may be folded into one;
+        the last state is always sent. When the caller's deadline passes first, or the server drains, the
+        stream ends with an error and the operation goes on: call again. Scope READ, or the platform key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOperation(self, request, context):
+        """CancelOperation calls an operation off. What it has done by then stays done: a purge keeps the
+        documents that it hasn't come to, a reconciliation stops after its page, the deletion of a tenant is
+        undone within its grace period (as UndeleteTenant does). FAILED_PRECONDITION for the others, and for
+        one that has ended; a CANCELLED one is returned as it is. Scope INGEST, or the platform key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reconcile(self, request, context):
+        """Reconcile compares what the database says with what the vector store and the files hold, in both
+        directions, and repairs what differs. It runs in a worker, and at most one at a time: another waits
+        for its turn. The platform key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +123,21 @@ def add_OperationServiceServicer_to_server(servicer, server):
                     servicer.ListOperations,
                     request_deserializer=minirag_dot_v1_dot_operation__service__pb2.ListOperationsRequest.FromString,
                     response_serializer=minirag_dot_v1_dot_operation__service__pb2.ListOperationsResponse.SerializeToString,
+            ),
+            'WaitOperation': grpc.unary_stream_rpc_method_handler(
+                    servicer.WaitOperation,
+                    request_deserializer=minirag_dot_v1_dot_operation__service__pb2.WaitOperationRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_operation__service__pb2.WaitOperationResponse.SerializeToString,
+            ),
+            'CancelOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOperation,
+                    request_deserializer=minirag_dot_v1_dot_operation__service__pb2.CancelOperationRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_operation__service__pb2.CancelOperationResponse.SerializeToString,
+            ),
+            'Reconcile': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reconcile,
+                    request_deserializer=minirag_dot_v1_dot_operation__service__pb2.ReconcileRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_operation__service__pb2.ReconcileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +195,87 @@ class OperationService:
             '/minirag.v1.OperationService/ListOperations',
             minirag_dot_v1_dot_operation__service__pb2.ListOperationsRequest.SerializeToString,
             minirag_dot_v1_dot_operation__service__pb2.ListOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WaitOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/minirag.v1.OperationService/WaitOperation',
+            minirag_dot_v1_dot_operation__service__pb2.WaitOperationRequest.SerializeToString,
+            minirag_dot_v1_dot_operation__service__pb2.WaitOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.OperationService/CancelOperation',
+            minirag_dot_v1_dot_operation__service__pb2.CancelOperationRequest.SerializeToString,
+            minirag_dot_v1_dot_operation__service__pb2.CancelOperationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reconcile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.OperationService/Reconcile',
+            minirag_dot_v1_dot_operation__service__pb2.ReconcileRequest.SerializeToString,
+            minirag_dot_v1_dot_operation__service__pb2.ReconcileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from minirag.repositories.postgres.tables.content import (
     collection_document_counts,
     collections,
     conversations,
+    document_changes,
     document_versions,
     documents,
     embedding_spaces,
@@ -16,6 +17,7 @@ from minirag.repositories.postgres.tables.content import (
     messages,
     requests,
 )
+from minirag.repositories.postgres.tables.sources import source_pages, sources
 from minirag.repositories.postgres.tables.tenancy import (
     api_keys,
     audit_events,
@@ -34,6 +36,7 @@ from minirag.repositories.postgres.tables.tenancy import (
     webhook_deliveries,
     webhooks,
 )
+from minirag.repositories.postgres.tables.uploads import uploads
 
 __all__ = [
     "TIME",
@@ -46,6 +49,7 @@ __all__ = [
     "collection_document_counts",
     "collections",
     "conversations",
+    "document_changes",
     "document_versions",
     "documents",
     "embedding_spaces",
@@ -60,8 +64,11 @@ __all__ = [
     "requests",
     "sessions",
     "sign_in_failures",
+    "source_pages",
+    "sources",
     "tenant_totals",
     "tenants",
+    "uploads",
     "usage_records",
     "users",
     "webhook_deliveries",
