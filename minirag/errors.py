@@ -10,6 +10,7 @@ The API layer turns each class into one gRPC status; nothing else decides on sta
     ├── FailedPrecondition      FAILED_PRECONDITION  the resource's state forbids it
     ├── Unauthenticated         UNAUTHENTICATED      no credential, or one that doesn't hold
     ├── PermissionDenied        PERMISSION_DENIED    a valid credential without the right
+    ├── OutOfRange              OUT_OF_RANGE         a position that can't be continued from any more
     ├── LimitExceeded           RESOURCE_EXHAUSTED   a size, quota or rate limit
     ├── Unavailable             UNAVAILABLE          a dependency is away; retrying helps
     ├── DeadlineExceeded        DEADLINE_EXCEEDED    the caller's time ran out
@@ -115,6 +116,10 @@ class Unauthenticated(MiniRagError):
 
 class PermissionDenied(MiniRagError):
     reason = "SCOPE_MISSING"
+
+
+class OutOfRange(MiniRagError):
+    reason = "RESUME_TOKEN_EXPIRED"
 
 
 class LimitExceeded(MiniRagError):

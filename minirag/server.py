@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
 from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
 from minirag_sdk.v1 import operation_service_pb2_grpc as operation_grpc
+from minirag_sdk.v1 import source_service_pb2_grpc as source_grpc
 from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
 from minirag_sdk.v1 import usage_service_pb2_grpc as usage_grpc
 from minirag_sdk.v1 import user_service_pb2_grpc as user_grpc
@@ -27,6 +28,7 @@ from minirag.api.interceptors.call_interceptor import CallInterceptor, Credentia
 from minirag.api.interceptors.refusals import RefusalNotes
 from minirag.api.listening import bind
 from minirag.api.operation_servicer import OperationServicer
+from minirag.api.source_servicer import SourceServicer
 from minirag.api.tenant_servicer import TenantServicer
 from minirag.api.usage_servicer import UsageServicer
 from minirag.api.user_servicer import UserServicer
@@ -56,6 +58,7 @@ from minirag.services.reconciling import ReconcileRequests
 from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionService
+from minirag.services.sources import SourceService
 from minirag.services.tenants import TenantService
 from minirag.services.uploads import UploadService
 from minirag.services.usage import UsageService
@@ -144,6 +147,8 @@ class ServerParts(Protocol):
     def answers(self) -> AnsweringService: ...
     @property
     def webhooks(self) -> WebhookService: ...
+    @property
+    def sources(self) -> SourceService: ...
     @property
     def pings(self) -> Mapping[str, Ping]: ...
 
@@ -241,9 +246,7 @@ class RagServer:
         )
         usage_grpc.add_UsageServiceServicer_to_server(UsageServicer(container.usage), server)
         operation_grpc.add_OperationServiceServicer_to_server(
-            OperationServicer(
-                container.operations, container.canceller, container.reconciling
-            ),
+            OperationServicer(container.operations, container.canceller, container.reconciling),
             server,
         )
         document_grpc.add_DocumentServiceServicer_to_server(
@@ -273,6 +276,7 @@ class RagServer:
         webhook_grpc.add_WebhookServiceServicer_to_server(
             WebhookServicer(container.webhooks), server
         )
+        source_grpc.add_SourceServiceServicer_to_server(SourceServicer(container.sources), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         if settings.reflection != "off":
             names = [*filter(None, NEEDS), health.SERVICE_NAME, reflection.SERVICE_NAME]

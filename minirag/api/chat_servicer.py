@@ -14,12 +14,14 @@ from minirag.api.deadlines import time_left
 from minirag.api.mapping.answer_events import encode_answer_event
 from minirag.api.mapping.retrieval import decode_retrieval
 from minirag.api.request_keys import request_key
+from minirag.api.resume_tokens import read_revision
 from minirag.api.validation import RequestCheck
 from minirag.domain.ids import IdKind
 from minirag.services.answering import AnsweringService
 from minirag.services.asking import Question
 from minirag.services.assistants import AssistantService
 from minirag.services.conversations import ConversationService
+from minirag.services.freshness import RevisionWaiter
 
 MAX_CONTENT = 32_000
 MAX_COLLECTIONS = 100
@@ -31,10 +33,12 @@ class ChatServicer(AssistantRpcs, ConversationRpcs, ChatServiceServicer):
         assistants: AssistantService,
         conversations: ConversationService,
         answers: AnsweringService,
+        revisions: RevisionWaiter,
     ) -> None:
         self._assistants = assistants
         self._conversations = conversations
         self._answers = answers
+        self._revisions = revisions
 
     async def SendMessage(self, request: pb.SendMessageRequest, context: ServicerContext) -> None:
         retrieval = None
@@ -49,7 +53,10 @@ class ChatServicer(AssistantRpcs, ConversationRpcs, ChatServiceServicer):
             )
             if request.HasField("retrieval"):
                 retrieval = decode_retrieval(check, "retrieval", request.retrieval)
+            revision = read_revision(check, "min_revision", request.min_revision)
             request_id = check.request_id("request_id", request.request_id)
+        if revision is not None:
+            await self._revisions.wait(current_tenant(), revision, timeout=time_left(context))
         events = self._answers.answer(
             current_tenant(),
             Question(content, conversation_id, assistant_id, collection_ids, retrieval),

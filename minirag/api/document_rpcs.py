@@ -8,12 +8,23 @@ from minirag_sdk.v1 import document_service_pb2 as pb
 
 from minirag.api.calls import ServicerContext, current_call, current_tenant
 from minirag.api.mapping.chunks import encode_chunk
-from minirag.api.mapping.documents import STATES_BY_NUMBER, encode_document
+from minirag.api.mapping.documents import (
+    FAILURE_CODES_BY_NUMBER,
+    STATES_BY_NUMBER,
+    encode_document,
+)
 from minirag.api.mapping.metadata import decode_metadata
 from minirag.api.pages import read_id_page, read_ordinal_page
 from minirag.api.request_keys import request_key
+from minirag.api.resume_tokens import (
+    encode_resume_token,
+    encode_revision_token,
+    read_position,
+    watch_scope,
+)
 from minirag.api.upload_rpcs import MAX_NAME
 from minirag.api.validation import RequestCheck
+from minirag.domain.changes import RevisionMark
 from minirag.domain.documents import DocumentFilter
 from minirag.domain.ids import IdKind, encode_id
 from minirag.services.documents import DocumentService
@@ -73,6 +84,9 @@ class DocumentRpcs:
                 ),
                 states=check.choices("states", request.states, STATES_BY_NUMBER),
                 external_id=check.text("external_id", request.external_id, longest=MAX_NAME),
+                failure_codes=check.choices(
+                    "failure_codes", request.failure_codes, FAILURE_CODES_BY_NUMBER
+                ),
             )
             query = read_id_page(check, request)
         page = await self._documents.list_page(
@@ -123,7 +137,10 @@ class DocumentRpcs:
             if_revision=revision,
             request=request_key(current_call().method, request, request_id),
         )
-        return pb.DeleteDocumentResponse()
+        # Any version: it stands for there being none.
+        gone = RevisionMark(document_id, 0)
+        token = encode_revision_token(current_tenant().tenant_id, gone)
+        return pb.DeleteDocumentResponse(revision_token=token)
 
     async def WatchDocuments(
         self, request: pb.WatchDocumentsRequest, context: ServicerContext
@@ -137,12 +154,16 @@ class DocumentRpcs:
                     "document_ids", IdKind.DOCUMENT, request.document_ids, most=MAX_WATCHED
                 ),
             )
-        events = self._watcher.watch(current_tenant(), wanted, until_final=request.until_final)
+            scope = watch_scope(current_tenant(), wanted)
+            position = read_position(check, "resume_token", scope, request.resume_token)
+        events = self._watcher.watch(
+            current_tenant(), wanted, until_final=request.until_final, position=position
+        )
         sequence = 0
         async with aclosing(events):
             async for event in events:
                 sequence += 1
-                await context.write(_encode_watch_event(sequence, event))
+                await context.write(_encode_watch_event(sequence, event, scope))
 
     async def ListChunks(
         self, request: pb.ListChunksRequest, context: ServicerContext
@@ -163,13 +184,17 @@ class DocumentRpcs:
         return response
 
 
-def _encode_watch_event(sequence: int, event: WatchEvent) -> pb.WatchDocumentsResponse:
+def _encode_watch_event(
+    sequence: int, event: WatchEvent, scope: bytes
+) -> pb.WatchDocumentsResponse:
+    response = pb.WatchDocumentsResponse(sequence=sequence)
+    if event.position is not None:
+        response.resume_token = encode_resume_token(scope, event.position)
     if isinstance(event, DocumentChanged):
-        return pb.WatchDocumentsResponse(
-            sequence=sequence, document=encode_document(event.document)
-        )
-    if isinstance(event, DocumentGone):
-        gone = encode_id(IdKind.DOCUMENT, event.document_id)
-        return pb.WatchDocumentsResponse(sequence=sequence, deleted_document_id=gone)
-    end = pb.WatchSnapshotEnd(document_count=event.document_count)
-    return pb.WatchDocumentsResponse(sequence=sequence, snapshot_end=end)
+        response.document.CopyFrom(encode_document(event.document))
+    elif isinstance(event, DocumentGone):
+        response.deleted_document_id = encode_id(IdKind.DOCUMENT, event.document_id)
+    else:
+        response.snapshot_end.document_count = event.document_count
+        response.snapshot_end.SetInParent()
+    return response

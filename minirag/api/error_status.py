@@ -36,6 +36,7 @@ STATUS_CODES: dict[type[errors.MiniRagError], tuple[StatusCode, str]] = {
     errors.FailedPrecondition: (StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION"),
     errors.Unauthenticated: (StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID"),
     errors.PermissionDenied: (StatusCode.PERMISSION_DENIED, "SCOPE_MISSING"),
+    errors.OutOfRange: (StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED"),
     errors.LimitExceeded: (StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED"),
     errors.Unavailable: (StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE"),
     errors.DeadlineExceeded: (StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),

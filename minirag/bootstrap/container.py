@@ -59,6 +59,9 @@ from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionLifetimes, SessionService
 from minirag.services.sign_in_slowdown import SignInSlowdown
+from minirag.services.source_refresh import SourceRefresher
+from minirag.services.source_storing import PageStore
+from minirag.services.sources import SourceService
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.tenant_erasure import TenantErasure
 from minirag.services.tenants import TenantService
@@ -225,6 +228,10 @@ class Container:
         )
         self.webhooks = WebhookService(uow, self.keyring, adapters.webhook_sender, self.bell)
         deliverer = WebhookDeliverer(uow, self.webhooks, adapters.webhook_sender)
+        self.sources = SourceService(
+            uow, adapters.web, self.bell, most_pages=settings.source_max_pages
+        )
+        refresher = SourceRefresher(uow, adapters.web, PageStore(uow, self.intake))
         erasure = Erasure(uow, adapters.blobs, adapters.vectors, spaces)
         bulk_erasure = BulkErasure(adapters.erasure_uow, adapters.blobs, adapters.vectors, spaces)
         tenant_erasure = TenantErasure(
@@ -241,16 +248,19 @@ class Container:
                 JobKind.PURGE_DOCUMENTS: bulk_erasure.purge_documents,
                 JobKind.ERASE_TENANT: tenant_erasure.erase_tenant,
                 JobKind.UPDATE_METADATA: erasure.update_metadata,
+                JobKind.REFRESH_SOURCE: refresher.refresh,
+                JobKind.ERASE_SOURCE: refresher.erase,
                 JobKind.DELIVER_WEBHOOK: deliverer.deliver,
             },
             {
                 JobKind.INGEST_VERSION: ingestion.give_up,
+                JobKind.REFRESH_SOURCE: refresher.give_up,
                 JobKind.DELIVER_WEBHOOK: deliverer.give_up,
             },
             lease_seconds=settings.job_lease_seconds,
             max_attempts=settings.job_max_attempts,
             attempts={JobKind.DELIVER_WEBHOOK: MOST_ATTEMPTS},
-            waiting={JobKind.DELIVER_WEBHOOK},
+            waiting={JobKind.DELIVER_WEBHOOK, JobKind.REFRESH_SOURCE},
             background=self.background,
         )
 

@@ -32,7 +32,14 @@ _SCOPES = {
     "chat": tenant_pb.SCOPE_CHAT,
     "manage": tenant_pb.SCOPE_MANAGE,
 }
-TOLD = {"etag", "next_page_token", "refresh_token"}
+TOLD = {
+    "etag": "etag",
+    "next_page_token": "page_token",
+    "refresh_token": "refresh_token",
+    "resume_token": "resume_token",
+    "revision_token": "min_revision",
+}
+"""What answers tell, and the field of requests that takes it."""
 
 
 def _recent() -> defaultdict[str, deque[str]]:
@@ -83,7 +90,7 @@ class Estate:
         for name, value in _texts(message):
             if name in TOLD:
                 if value and not foreign:
-                    self.told[name.removeprefix("next_")].append(value)
+                    self.told[TOLD[name]].append(value)
             elif (found := _ID.fullmatch(value)) and value not in self.kept[found[1]]:
                 into[found[1]].append(value)
 

@@ -101,7 +101,7 @@ PLAUSIBLE: dict[str, tuple[str, ...]] = {
 }
 _NUMBERED = ("slug", "email", "external_id", "display_name")
 """What may have to be another one each time."""
-REMEMBERED = ("etag", "page_token", "refresh_token")
+REMEMBERED = ("etag", "page_token", "refresh_token", "resume_token", "min_revision")
 ALSO_REMEMBERED = ("email", "tenant_slug")
 """What the person of the estate signs in with."""
 

@@ -26,6 +26,7 @@ from tests.isolation.entries import (
     PageToken,
     RequestId,
     Secret,
+    Token,
     Unread,
     Whose,
 )
@@ -138,6 +139,16 @@ class Planner:
             return await self._of_etag(path, wanted)
         if isinstance(wanted, PageToken):
             return await self._of_page_token(rpc, entry, path, as_platform=as_platform)
+        if isinstance(wanted, Token):
+            tokens = {
+                "own": await wanted.read(self.ours),
+                "foreign": await wanted.read(self.theirs),
+                "malformed": "no-token-at-all",
+            }
+            return [
+                Variant(name, {path: token}, OK if name == "own" else INVALID, _unless_own(name))
+                for name, token in tokens.items()
+            ]
         if isinstance(wanted, RequestId):
             return [
                 Variant("own", {path: NEVER_USED}, OK),
@@ -292,7 +303,8 @@ async def fill(cell: Cell, entry: Entry, ours: Estate, request_ids: list[str]) -
     if cell.code is OK and not cell.caller.is_restricted:
         if entry.before is not None:
             await entry.before(ours)
-        for path, kind in entry.uses.items():
+        alone = {p: kind for p, kind in entry.alone.items() if p == cell.field}
+        for path, kind in (alone or entry.uses).items():
             values[path] = await ours.fresh(kind)
         for path, wanted in entry.fields.items():
             if isinstance(wanted, Secret):

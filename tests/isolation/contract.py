@@ -56,7 +56,7 @@ def bears_an_id(field: FieldDescriptor) -> bool:
     """True for a text that stands for something stored: ids, etags, and tokens of any kind."""
     name = field.name
     return field.type == FieldDescriptor.TYPE_STRING and (
-        name in ("id", "etag") or name.endswith(("_id", "_ids", "_token"))
+        name in ("id", "etag", "min_revision") or name.endswith(("_id", "_ids", "_token"))
     )
 
 

@@ -46,6 +46,13 @@ class PageToken:
 
 
 @dataclass(frozen=True)
+class Token:
+    """The field holds what an earlier answer told, which means nothing to another tenant's server calls."""
+
+    read: Callable[[Estate], Awaitable[str]]
+
+
+@dataclass(frozen=True)
 class RequestId:
     """The field is a UUID of the client's choice, which must mean nothing across tenants."""
 
@@ -74,7 +81,7 @@ class Secret:
     guess: Callable[[Estate], str]
 
 
-Field = Names | Whose | Etag | PageToken | RequestId | Free | Unread | Secret
+Field = Names | Whose | Etag | PageToken | Token | RequestId | Free | Unread | Secret
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,8 @@ class Entry:
     request: Callable[[Estate], Message]
     fields: Mapping[str, Field] = field(default_factory=dict)
     uses: Mapping[str, str] = field(default_factory=dict)
+    alone: Mapping[str, str] = field(default_factory=dict)
+    """Fields that stand in place of all others, and the kind that a successful call with one uses up."""
     rest: Sequence[Message] = ()
     """The messages after the first, where the client streams."""
     before: Callable[[Estate], Awaitable[object]] | None = None

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from minirag.domain.changes import Horizon
 from minirag.domain.chats import GenerationState
 from minirag.domain.documents import DocumentFilter, DocumentState
 from minirag.domain.jobs import JobKind
@@ -142,9 +143,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "PostgresDocumentRepository.list_page": Scenario(
         lambda r, s: r.list_page(DocumentFilter(), after=None, limit=100),
     ),
-    "PostgresDocumentRepository.list_changed": Scenario(
-        lambda r, s: r.list_changed(
-            DocumentFilter(), since=datetime(2000, 1, 1, tzinfo=UTC), limit=100
+    "PostgresDocumentRepository.get_searchability": Scenario(
+        lambda r, s: r.get_searchability(s.their("documents")),
+    ),
+    "PostgresDocumentChangeRepository.list_page": Scenario(
+        lambda r, s: r.list_page(
+            DocumentFilter(), told=Horizon(0, 0), upto=None, after=None, limit=100
         ),
     ),
     "PostgresDocumentRepository.list_ids": Scenario(lambda r, s: r.list_ids(None, limit=100)),
@@ -241,6 +245,7 @@ NO_TENANTS: Mapping[str, str] = {
     "PostgresSignInRepository": "before anybody's tenant is known, in platform reach",
     "sessions.forget_expired_sessions": "deletes all tenants' expired sessions, in platform reach",
     "sign_in_failures.forget_old_attempts": "no tenant's rows, in platform reach",
+    "uploads.list_expired_uploads": "ids of all tenants' expired uploads, in platform reach",
     "webhooks.forget_old_deliveries": "deletes all tenants' old deliveries, in platform reach",
     "api_keys.load_credential": "in credential reach; has a test of its own",
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from google.protobuf.field_mask_pb2 import FieldMask
 from minirag_sdk.v1 import chat_service_pb2 as pb
 
-from tests.isolation.entries import Entry, Etag, Names, PageToken, RequestId, Unread
+from tests.isolation.entries import Entry, Etag, Names, PageToken, RequestId, Token, Unread
+from tests.isolation.table_of_documents import read_revision_token
 
 ENTRIES = {
     "ChatService/CreateAssistant": Entry(
@@ -60,6 +61,7 @@ ENTRIES = {
             "assistant_id": Names("assistant"),
             "collection_ids": Names("collection"),
             "request_id": RequestId(),
+            "min_revision": Token(read_revision_token),
         },
     ),
     "ChatService/GetConversation": Entry(

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import StatusCode
 from minirag_sdk.v1 import document_service_pb2 as pb
 
-from tests.isolation.entries import Entry, Etag, Free, Names, PageToken, RequestId, Unread
+from tests.isolation.contract import RPCS
+from tests.isolation.entries import (
+    Entry,
+    Etag,
+    Free,
+    Names,
+    PageToken,
+    RequestId,
+    Token,
+    Unread,
+)
+from tests.isolation.estates import Estate
+from tests.isolation.kinds import UPLOADED
 
 NAME = FieldMask(paths=["display_name"])
 EXTERNAL_ID = Free(
     "a name of the client's own for a document; the same one may stand in any tenant",
     lambda theirs: theirs.texts["external_id"],
 )
+
+
+def _watch(estate: Estate) -> pb.WatchDocumentsRequest:
+    return pb.WatchDocumentsRequest(
+        document_ids=[estate.ids["document"]],
+        collection_id=estate.ids["collection"],
+        until_final=True,
+    )
+
+
+async def _read_resume_token(estate: Estate) -> str:
+    rpc = RPCS["DocumentService/WatchDocuments"]
+    outcome = await estate.wire.attempt(rpc, [_watch(estate)], estate.bearer)
+    token: str = outcome.responses[-1].resume_token
+    return token
+
+
+async def read_revision_token(estate: Estate) -> str:
+    request = pb.GetDocumentRequest(document_id=estate.ids["document"])
+    token: str = (await estate.send(request)).document.revision_token
+    return token
+
 
 ENTRIES = {
     "DocumentService/CreateCollection": Entry(
@@ -63,9 +99,39 @@ ENTRIES = {
             "header.collection_id": Names("collection"),
             "header.external_id": EXTERNAL_ID,
             "header.request_id": RequestId(),
+            "resume.upload_id": Names("upload"),
         },
         uses={"header.collection_id": "collection"},
-        rest=(pb.UploadDocumentRequest(data=b"uploaded"),),
+        alone={"resume.upload_id": "upload"},
+        rest=(pb.UploadDocumentRequest(data=UPLOADED),),
+    ),
+    "DocumentService/StartUpload": Entry(
+        lambda e: pb.StartUploadRequest(
+            header=pb.UploadDocumentHeader(
+                collection_id=e.ids["scratch"],
+                byte_size=len(UPLOADED),
+                sha256=hashlib.sha256(UPLOADED).hexdigest(),
+            )
+        ),
+        {
+            "header.collection_id": Names("collection"),
+            "header.external_id": EXTERNAL_ID,
+            "header.request_id": RequestId(),
+        },
+        uses={"header.collection_id": "collection"},
+    ),
+    "DocumentService/GetUpload": Entry(
+        lambda e: pb.GetUploadRequest(upload_id=e.ids["upload"]), {"upload_id": Names("upload")}
+    ),
+    "DocumentService/WriteUpload": Entry(
+        lambda e: pb.WriteUploadRequest(upload_id=e.ids["upload"], data=UPLOADED, finish=True),
+        {"upload_id": Names("upload")},
+        uses={"upload_id": "upload"},
+    ),
+    "DocumentService/DeleteUpload": Entry(
+        lambda e: pb.DeleteUploadRequest(upload_id=e.ids["upload"]),
+        {"upload_id": Names("upload"), "request_id": RequestId()},
+        uses={"upload_id": "upload"},
     ),
     "DocumentService/GetDocument": Entry(
         lambda e: pb.GetDocumentRequest(document_id=e.ids["document"]),
@@ -95,6 +161,7 @@ ENTRIES = {
             "document.external_id": EXTERNAL_ID,
             "document.version_id": Unread("version"),
             "document.published_version_id": Unread("version"),
+            "document.revision_token": Unread("document"),
             "request_id": RequestId(),
         },
     ),
@@ -108,13 +175,12 @@ ENTRIES = {
         uses={"document_id": "document"},
     ),
     "DocumentService/WatchDocuments": Entry(
-        lambda e: pb.WatchDocumentsRequest(
-            document_ids=[e.ids["document"]], collection_id=e.ids["collection"], until_final=True
-        ),
+        _watch,
         {
             "collection_id": Names("collection"),
             # What isn't there yields no event: others of the list may be. What can't be an id is told.
             "document_ids": Names("document", absent=StatusCode.OK, malformed=StatusCode.NOT_FOUND),
+            "resume_token": Token(_read_resume_token),
         },
     ),
     "DocumentService/ListChunks": Entry(
@@ -123,6 +189,6 @@ ENTRIES = {
     ),
     "DocumentService/Search": Entry(
         lambda e: pb.SearchRequest(query="Which word opens the vault of the castle?"),
-        {"collection_ids": Names("collection")},
+        {"collection_ids": Names("collection"), "min_revision": Token(read_revision_token)},
     ),
 }

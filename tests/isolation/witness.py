@@ -86,7 +86,8 @@ class Canaries:
             found |= {match.group() for match in self._pattern.finditer(text)}
             found |= {match.group() for match in self._pattern.finditer(text.replace("-", ""))}
         for response in outcome.responses:
-            token = getattr(response, "next_page_token", "")
-            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-            found |= {each.hex() for each in self._ids if each in raw}
+            for name in ("next_page_token", "resume_token", "revision_token"):
+                token = getattr(response, name, "")
+                raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+                found |= {each.hex() for each in self._ids if each in raw}
         return found

@@ -402,6 +402,7 @@ class FakeContainer:
     assistants: Any = None
     conversations: Any = None
     webhooks: Any = None
+    sources: Any = None
     answers: FakeAnswers = field(default_factory=FakeAnswers)
     pings: dict[str, FakeDependency] = field(
         default_factory=lambda: {

@@ -3,7 +3,7 @@ usage and documents to watch. It keeps what was written, also by a transaction t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from minirag.domain.access import TenantContext
+from minirag.domain.changes import ChangePage, DocumentChange, Horizon
 from minirag.domain.documents import Document, DocumentFilter
 from minirag.domain.ids import new_id
 from minirag.domain.jobs import Job, JobKind, JobState
@@ -37,6 +38,7 @@ class FakeStorage:
         self.usage = FakeUsage()
         self.model_prices = FakeModelPrices()
         self.documents = FakeDocuments()
+        self.changes = self.documents.changes
         self.collections = FakeCollections()
 
     @asynccontextmanager
@@ -213,19 +215,28 @@ class FakeDocuments:
 
     stored: dict[UUID, Document] = field(default_factory=dict)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    looks: int = 0
+    changes: FakeChanges = field(init=False)
 
-    def save(self, document: Document, *, stamped: datetime | None = None) -> Document:
-        """Store a new revision; `stamped` may lie before the moment at which it becomes visible."""
+    def __post_init__(self) -> None:
+        self.changes = FakeChanges(self)
+
+    def save(self, document: Document, *, change: int | None = None) -> Document:
+        """Store a new revision, by a transaction of its own, or a `change` that began earlier."""
         known = self.stored.get(document.id)
         self.now += timedelta(milliseconds=1)
         saved = replace(
             document,
-            update_time=stamped or self.now,
+            update_time=self.now,
             revision=1 if known is None else known.revision + 1,
         )
         self.stored[document.id] = saved
+        self.changes.note(document.id, change)
         return saved
+
+    def remove(self, document_id: UUID) -> None:
+        """Delete it, and remember that it was there."""
+        del self.stored[document_id]
+        self.changes.note(document_id)
 
     async def list_page(
         self, wanted: DocumentFilter, *, after: UUID | None, limit: int
@@ -233,20 +244,58 @@ class FakeDocuments:
         found = sorted(self._narrowed(wanted), key=lambda document: document.id)
         return [each for each in found if after is None or each.id > after][:limit]
 
-    async def list_changed(
-        self, wanted: DocumentFilter, *, since: datetime, limit: int
-    ) -> list[Document]:
-        self.looks += 1
-        found = [each for each in self._narrowed(wanted) if each.update_time >= since]
-        return sorted(found, key=lambda document: (document.update_time, document.id))[:limit]
-
-    async def list_existing(self, document_ids: Sequence[UUID]) -> set[UUID]:
-        return set(document_ids) & set(self.stored)
-
     def _narrowed(self, wanted: DocumentFilter) -> list[Document]:
         return [
             each
             for each in self.stored.values()
             if wanted.collection_id in (None, each.collection_id)
             and (not wanted.document_ids or each.id in wanted.document_ids)
+            and (not wanted.states or each.state in wanted.states)
         ]
+
+
+@dataclass
+class FakeChanges:
+    """Each document's last change. `begin` gives the number of a transaction that commits later."""
+
+    documents: FakeDocuments
+    noted: dict[UUID, tuple[int, int]] = field(default_factory=dict)
+    """(added, last change) by document."""
+    running: list[int] = field(default_factory=list)
+    next: int = 100
+
+    def begin(self) -> int:
+        self.next += 1
+        self.running.append(self.next - 1)
+        return self.next - 1
+
+    def note(self, document_id: UUID, change: int | None = None) -> None:
+        """Commit a change of a document."""
+        if change is None:
+            change = self.begin()
+        self.running.remove(change)
+        added, _ = self.noted.get(document_id, (change, change))
+        self.noted[document_id] = (added, change)
+
+    async def list_page(
+        self,
+        wanted: DocumentFilter,
+        *,
+        told: Horizon | None,
+        upto: Horizon | None,
+        after: tuple[int, UUID] | None,
+        limit: int,
+    ) -> ChangePage:
+        now = Horizon(min([*self.running, self.next]), self.next, tuple(self.running))
+        shown = {document.id for document in self.documents._narrowed(wanted)}
+        found = [
+            DocumentChange(
+                document_id, added, last, self.documents.stored.get(document_id), is_deleted
+            )
+            for document_id, (added, last) in self.noted.items()
+            if (is_deleted := document_id not in self.documents.stored) or document_id in shown
+            if (upto or now).shows(last) and (after is None or (last, document_id) > after)
+            if (not is_deleted if told is None else not told.shows(last))
+        ]
+        found.sort(key=lambda each: (each.change, each.document_id))
+        return ChangePage(tuple(found[:limit]), now, self.documents.now)

@@ -6,6 +6,8 @@ from minirag_sdk.v1 import document_service_pb2 as pb
 
 from minirag.api.etags import encode_etag
 from minirag.api.mapping.metadata import encode_metadata
+from minirag.api.resume_tokens import encode_revision_token
+from minirag.domain.changes import RevisionMark
 from minirag.domain.documents import Document, DocumentState, Failure, FailureCode
 from minirag.domain.ids import IdKind, encode_id
 
@@ -19,6 +21,9 @@ STATES_BY_NUMBER: dict[int, DocumentState] = {
     pb.DocumentState.Value(name): state for state, name in DOCUMENT_STATES.items()
 }
 FAILURE_CODES = {code: f"FAILURE_CODE_{code}" for code in FailureCode}
+FAILURE_CODES_BY_NUMBER: dict[int, FailureCode] = {
+    pb.FailureCode.Value(name): code for code, name in FAILURE_CODES.items()
+}
 
 
 def encode_document(document: Document) -> pb.Document:
@@ -48,6 +53,9 @@ def encode_document(document: Document) -> pb.Document:
         create_time=document.create_time,
         update_time=document.update_time,
         etag=encode_etag(document.id, document.revision),
+        revision_token=encode_revision_token(
+            document.tenant_id, RevisionMark(document.id, version.number)
+        ),
     )
 
 

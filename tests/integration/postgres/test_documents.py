@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -64,7 +63,6 @@ async def test_document_reads_back_as_it_was_added(
         assert await unit.documents.find(collection.id, "key-2") is None
         assert await unit.documents.get_version(document.version.id) == document.version
         assert await unit.documents.get(new_id()) is None
-        assert await unit.documents.list_existing([document.id, new_id()]) == {document.id}
 
 
 async def test_external_id_is_free_again_once_its_document_is_being_deleted(
@@ -121,11 +119,6 @@ async def test_lists_are_narrowed_by_the_filter(
     async def listed(wanted: DocumentFilter, after: UUID | None = None, limit: int = 9) -> object:
         async with uow.tenant(tenant_id) as unit:
             page = await unit.documents.list_page(wanted, after=after, limit=limit)
-            changed = await unit.documents.list_changed(
-                wanted, since=datetime(2000, 1, 1, tzinfo=UTC), limit=limit
-            )
-        if after is None and limit == 9:
-            assert {one.id for one in page} == {one.id for one in changed}
         return [one.id for one in page]
 
     everything = DocumentFilter()
@@ -137,25 +130,6 @@ async def test_lists_are_narrowed_by_the_filter(
     assert await listed(DocumentFilter(external_id="a")) == [first.id, third.id]
     assert await listed(DocumentFilter(states=frozenset({DocumentState.PARSING}))) == [second.id]
     assert await listed(DocumentFilter(states=frozenset({DocumentState.READY}))) == []
-
-
-async def test_changes_are_listed_oldest_first_from_a_time_on(
-    uow: PostgresUnitOfWorkFactory, tenant_id: UUID, collection: Collection
-) -> None:
-    first = await add_document(uow, tenant_id, collection.id)
-    second = await add_document(uow, tenant_id, collection.id)
-    for document in (second, first):
-        async with uow.tenant(tenant_id) as unit:
-            await unit.documents.set_version_state(document.version.id, DocumentState.PARSING)
-    second = await read(uow, second)
-
-    async with uow.tenant(tenant_id) as unit:
-        changed = await unit.documents.list_changed(
-            DocumentFilter(), since=second.update_time, limit=9
-        )
-
-    assert [one.id for one in changed] == [second.id, first.id]
-    assert changed[0] == second
 
 
 async def test_every_change_raises_revision_and_update_time(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from minirag.domain.access import TenantContext
+from minirag.domain.changes import POSITION_LIFETIME, WatchPosition
 from minirag.domain.documents import Document, DocumentFilter, DocumentState
 from minirag.domain.ids import new_id
-from minirag.errors import NotFound
+from minirag.errors import NotFound, OutOfRange
 from minirag.services import watching
 from minirag.services.watching import (
     DocumentChanged,
@@ -57,9 +58,12 @@ def _watch(
     wanted: DocumentFilter | None = None,
     *,
     until_final: bool = False,
+    position: WatchPosition | None = None,
 ) -> AsyncGenerator[WatchEvent, None]:
     watcher = DocumentWatcher(storage)
-    return watcher.watch(CONTEXT, wanted or DocumentFilter(), until_final=until_final)
+    return watcher.watch(
+        CONTEXT, wanted or DocumentFilter(), until_final=until_final, position=position
+    )
 
 
 async def _next(events: AsyncIterator[WatchEvent]) -> WatchEvent:
@@ -106,9 +110,9 @@ async def test_deleted_document_is_gone_once(storage: FakeStorage) -> None:
     async with aclosing(_watch(storage)) as events:
         await _read_snapshot(events)
 
-        del storage.documents.stored[first.id]
+        storage.documents.remove(first.id)
         assert await _next(events) == DocumentGone(first.id)
-        del storage.documents.stored[second.id]
+        storage.documents.remove(second.id)
         assert await _next(events) == DocumentGone(second.id)
 
 
@@ -123,7 +127,7 @@ async def test_until_final_ends_when_every_document_is_ready_failed_or_gone(
         storage.documents.save(_in(two, DocumentState.FAILED))
         assert isinstance(await _next(events), DocumentChanged)
         assert isinstance(await _next(events), DocumentChanged)
-        del storage.documents.stored[three.id]
+        storage.documents.remove(three.id)
         assert await _next(events) == DocumentGone(three.id)
 
         with pytest.raises(StopAsyncIteration):
@@ -148,30 +152,15 @@ async def test_unknown_collection_is_not_found(storage: FakeStorage) -> None:
 
 async def test_change_that_commits_after_later_ones_is_not_missed(storage: FakeStorage) -> None:
     early, late = _add(storage), _add(storage)
-    stamped = storage.documents.now
-    storage.documents.now += timedelta(seconds=5)
+    begun = storage.changes.begin()
     async with aclosing(_watch(storage)) as events:
         await _read_snapshot(events)
         second = storage.documents.save(late)
         assert await _next(events) == DocumentChanged(second)
 
-        first = storage.documents.save(early, stamped=stamped)
+        first = storage.documents.save(early, change=begun)
 
         assert await _next(events) == DocumentChanged(first)
-
-
-@pytest.mark.parametrize("difference", [timedelta(hours=-1), timedelta(hours=1)])
-async def test_clock_of_the_store_may_differ_from_the_servers(
-    storage: FakeStorage, difference: timedelta
-) -> None:
-    storage.documents.now = datetime.now(UTC) + difference
-    document = _add(storage)
-    async with aclosing(_watch(storage)) as events:
-        await _read_snapshot(events)
-
-        changed = storage.documents.save(document)
-
-        assert await _next(events) == DocumentChanged(changed)
 
 
 async def test_change_behind_a_slow_reader_is_not_missed(
@@ -182,12 +171,11 @@ async def test_change_behind_a_slow_reader_is_not_missed(
     async with aclosing(_watch(storage)) as events:
         assert await _next(events) == DocumentChanged(first)
         changed = storage.documents.save(first)
-        storage.documents.now += timedelta(minutes=5)
         second = storage.documents.save(second)
-        assert await _next(events) == DocumentChanged(second)
-        assert await _next(events) == SnapshotEnd(2)
 
         assert await _next(events) == DocumentChanged(changed)
+        assert await _next(events) == DocumentChanged(second)
+        assert await _next(events) == SnapshotEnd(2)
 
 
 async def test_more_changes_than_a_page_are_all_sent(
@@ -215,29 +203,133 @@ async def test_filter_narrows_snapshot_and_changes(storage: FakeStorage) -> None
         assert await _next(events) == DocumentChanged(changed)
 
 
-async def test_deleted_documents_among_many_are_found_a_few_at_a_time(
-    storage: FakeStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "CHECKED_AT_ONCE", 2)
-    documents = [_add(storage) for _ in range(7)]
-    sizes: set[int] = set()
-    list_existing = storage.documents.list_existing
-
-    async def measured(document_ids: Sequence[UUID]) -> set[UUID]:
-        sizes.add(len(document_ids))
-        return await list_existing(document_ids)
-
-    monkeypatch.setattr(storage.documents, "list_existing", measured)
+async def test_document_that_came_and_went_unseen_is_not_told(storage: FakeStorage) -> None:
+    seen = _add(storage)
     async with aclosing(_watch(storage)) as events:
         await _read_snapshot(events)
 
-        gone = {documents[0].id, documents[3].id, documents[6].id}
-        for document_id in gone:
-            del storage.documents.stored[document_id]
-        received = [await _next(events) for _ in gone]
-        storage.documents.save(documents[1])
+        storage.documents.remove(_add(storage).id)
+        storage.documents.remove(seen.id)
+
+        assert await _next(events) == DocumentGone(seen.id)
+
+
+# -- continuing
+
+
+async def test_watch_continued_after_any_event_tells_the_rest_once(
+    storage: FakeStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever event was the last that arrived, what follows it is what the whole stream told."""
+    monkeypatch.setattr(watching, "PAGE", 2)
+    documents = [_add(storage) for _ in range(5)]
+    received: list[WatchEvent] = []
+    async with aclosing(_watch(storage)) as events:
+        received += [await _next(events) for _ in range(6)]
+        for document in documents[:3]:
+            storage.documents.save(document)
+        storage.documents.remove(documents[3].id)
+        received += [await _next(events) for _ in range(4)]
+
+    for seen, event in enumerate(received, start=1):
+        async with aclosing(_watch(storage, position=event.position)) as events:
+            following = [await _next(events) for _ in _still_to_come(received, seen)]
+            assert await _is_quiet(storage, events)
+        assert following == _still_to_come(received, seen)
+
+
+def _still_to_come(received: list[WatchEvent], seen: int) -> list[WatchEvent]:
+    """Of what was told after the first `seen` events, what is still so: the documents were changed and one
+    was deleted by now."""
+    is_last = {
+        event.document.id: index
+        for index, event in enumerate(received)
+        if isinstance(event, DocumentChanged)
+    }
+    gone = {event.document_id for event in received if isinstance(event, DocumentGone)}
+    rest = [
+        event
+        for index, event in enumerate(received)
+        if index >= seen
+        and not isinstance(event, SnapshotEnd)
+        and not (
+            isinstance(event, DocumentChanged)
+            and (is_last[event.document.id] != index or event.document.id in gone)
+        )
+    ]
+    end = next(i for i, event in enumerate(received) if isinstance(event, SnapshotEnd))
+    if seen <= end:
+        # What changes while a snapshot is read is told before its end.
+        rest.append(SnapshotEnd(_count(received[:seen]) + _count(rest)))
+    return rest
+
+
+def _count(events: list[WatchEvent]) -> int:
+    return sum(isinstance(event, DocumentChanged) for event in events)
+
+
+async def _is_quiet(storage: FakeStorage, events: AsyncIterator[WatchEvent]) -> bool:
+    """Whether the next event is that of a document that comes now."""
+    added = _add(storage)
+    quiet = await _next(events) == DocumentChanged(added)
+    storage.documents.remove(added.id)
+    return quiet
+
+
+async def test_deletion_while_nobody_watched_is_told(storage: FakeStorage) -> None:
+    kept, deleted = _add(storage), _add(storage)
+    async with aclosing(_watch(storage)) as events:
+        await _read_snapshot(events)
+        changed = storage.documents.save(kept)
+        last = await _next(events)
+    storage.documents.remove(deleted.id)
+
+    async with aclosing(_watch(storage, position=last.position)) as events:
         following = await _next(events)
 
-    assert {one.document_id for one in received if isinstance(one, DocumentGone)} == gone
-    assert isinstance(following, DocumentChanged)
-    assert max(sizes) <= 2
+    assert last == DocumentChanged(changed)
+    assert following == DocumentGone(deleted.id)
+
+
+async def test_continued_watch_until_final_waits_for_what_was_told_before(
+    storage: FakeStorage,
+) -> None:
+    pending = _add(storage, DocumentState.PENDING)
+    async with aclosing(_watch(storage)) as events:
+        await _next(events)
+        end = await _next(events)
+    async with aclosing(_watch(storage, until_final=True, position=end.position)) as events:
+        reading = asyncio.ensure_future(_next(events))
+        await asyncio.wait([reading], timeout=0.05)
+        assert not reading.done()
+
+        ready = storage.documents.save(_in(pending, DocumentState.READY))
+
+        assert await reading == DocumentChanged(ready)
+        with pytest.raises(StopAsyncIteration):
+            await _next(events)
+
+
+async def test_position_older_than_what_is_remembered_is_refused(storage: FakeStorage) -> None:
+    _add(storage)
+    async with aclosing(_watch(storage)) as events:
+        first = await _next(events)
+    storage.documents.now += POSITION_LIFETIME + timedelta(seconds=1)
+
+    with pytest.raises(OutOfRange) as refused:
+        await _next(_watch(storage, position=first.position))
+
+    assert refused.value.reason == "RESUME_TOKEN_EXPIRED"
+
+
+async def test_position_of_a_later_time_than_the_store_has_is_refused(
+    storage: FakeStorage,
+) -> None:
+    """As after a restored backup: what was told since is undone, and nobody could say what."""
+    _add(storage)
+    async with aclosing(_watch(storage)) as events:
+        first = await _next(events)
+    storage.changes.next -= 1
+
+    with pytest.raises(OutOfRange):
+        await _next(_watch(storage, position=first.position))

@@ -30,6 +30,8 @@ collections = Table(
     required("update_time", TIME),
     required("revision", BigInteger()),
     Column("delete_time", TIME),
+    Column("chunk_tokens", Integer()),
+    Column("chunk_overlap_tokens", Integer()),
 )
 
 collection_document_counts = Table(
@@ -59,6 +61,17 @@ documents = Table(
     Column("delete_time", TIME),
 )
 
+document_changes = Table(
+    "document_changes",
+    metadata,
+    key("tenant_id"),
+    key("document_id"),
+    required("collection_id", Uuid()),
+    required("add_change", BigInteger()),
+    required("last_change", BigInteger()),
+    Column("delete_time", TIME),
+)
+
 document_versions = Table(
     "document_versions",
     metadata,
@@ -83,6 +96,10 @@ document_versions = Table(
     Column("publish_time", TIME),
     Column("key_id", Uuid()),
     Column("user_id", Uuid()),
+    required("indexed_ahead", ARRAY(Integer())),
+    Column("chunks_per_second", Double()),
+    Column("chunk_tokens", Integer()),
+    Column("chunk_overlap_tokens", Integer()),
 )
 
 chunks = Table(

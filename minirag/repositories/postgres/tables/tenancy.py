@@ -236,4 +236,13 @@ operations = Table(
     required("error", Text()),
     required("erased", JSONB()),
     required("remaining", JSONB()),
+    Column("collection_id", Uuid()),
+    required("done", BigInteger()),
+    required("total", BigInteger()),
+    required("drift", JSONB()),
+    required("request", JSONB()),
+    required("position", JSONB()),
+    required("dry_run", Boolean()),
+    Column("lease_owner", Text()),
+    Column("lease_until", TIME),
 )
