@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import zipfile
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import PurePath
 
@@ -11,6 +15,10 @@ from minirag.adapters.parsing.cleaning import clean
 
 NOT_JSON = object()
 MAX_TEXT_BYTES = 64 * 1024 * 1024
+LOCAL_HEADER = b"PK\x03\x04"
+"""How a ZIP archive begins."""
+
+_PACKAGE_TYPE = re.compile(rb"[a-z0-9.+/-]{3,100}")
 
 
 class Content:
@@ -23,6 +31,8 @@ class Content:
         self.file_name = file_name
         self.max_text_bytes = max_text_bytes
         """How long the extracted text may grow."""
+        self.read_picture: Callable[[bytes], str] | None = None
+        """OCR: the text in a picture (PNM), where there is a program for that."""
 
     @cached_property
     def extension(self) -> str:
@@ -39,6 +49,35 @@ class Content:
     def start(self) -> str:
         """The first characters of the text without leading blanks; empty when it isn't text."""
         return (self.text or "")[:8192].lstrip()
+
+    @cached_property
+    def part_names(self) -> frozenset[str] | None:
+        """The names in a ZIP archive; None when the bytes are none, or one whose directory is damaged."""
+        if not self.data.startswith(LOCAL_HEADER):
+            return None
+        try:
+            with zipfile.ZipFile(io.BytesIO(self.data)) as archive:
+                return frozenset(archive.namelist())
+        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+            return None
+
+    @cached_property
+    def package_type(self) -> str:
+        """The media type that a ZIP archive begins with, in a member that isn't compressed; else empty."""
+        if not self.data.startswith(LOCAL_HEADER) or self.data[30:38] != b"mimetype":
+            return ""
+        after_name = 38 + int.from_bytes(self.data[28:30], "little")
+        found = _PACKAGE_TYPE.match(self.data, after_name)
+        return found[0].decode() if found else ""
+
+    def is_package_with(self, main_part: str, sign: bytes) -> bool:
+        """Tell whether the bytes are a ZIP archive with this part, or a damaged one with this `sign`.
+
+        The names stand before each member, too, so a cut archive still shows them.
+        """
+        if self.part_names is not None:
+            return main_part in self.part_names
+        return self.data.startswith(LOCAL_HEADER) and sign in self.data
 
     @cached_property
     def json(self) -> object:

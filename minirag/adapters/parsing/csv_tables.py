@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 
 from minirag.adapters.parsing.content import Content
 from minirag.adapters.parsing.format import Evidence, Format
+from minirag.adapters.parsing.records import add_record, is_header
 from minirag.adapters.parsing.text_building import TextBuilder
 from minirag.domain.chunks import ParsedText
 
@@ -17,8 +17,6 @@ MEDIA_TYPE = "text/csv"
 DELIMITERS = ",;\t"
 SAMPLE_CHARACTERS = 64 * 1024
 SAMPLE_ROWS = 100
-
-_NUMBER = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?%?")
 
 
 def recognise(content: Content) -> Evidence:
@@ -36,23 +34,14 @@ def parse(content: Content) -> ParsedText:
     delimiter = _delimiter(content.text or "")
     rows = _rows(content.text or "", delimiter)
     first = next(rows, [])
-    header = first if _is_header(first) else []
+    header = first if is_header([name.strip() for name in first]) else []
     if not header:
-        _add_row(text, header, first)
+        add_record(text, header, first)
     for row in rows:
-        _add_row(text, header, row)
+        add_record(text, header, row)
     if header and not text.byte_length:  # a header alone still says what the table is about
         text.add_block("\n".join(first))
     return text.build(MEDIA_TYPE)
-
-
-def _add_row(text: TextBuilder, header: list[str], row: list[str]) -> None:
-    lines = []
-    for number, value in enumerate(row):
-        if value.strip():
-            name = header[number].strip() if number < len(header) else f"column {number + 1}"
-            lines.append(f"{name}: {value.strip()}")
-    text.add_block("\n".join(lines))
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
@@ -90,16 +79,6 @@ def _evidence(rows: list[list[str]], delimiter: str) -> Evidence:
         or sum(len(cell) for cell in cells) > 60 * len(cells)
     )
     return Evidence.POSSIBLE if is_prose else Evidence.CERTAIN
-
-
-def _is_header(row: list[str]) -> bool:
-    names = [name.strip() for name in row]
-    return (
-        len(names) > 0
-        and all(names)
-        and len(set(names)) == len(names)
-        and not any(_NUMBER.fullmatch(name) or len(name) > 100 for name in names)
-    )
 
 
 FORMAT = Format(MEDIA_TYPE, "CSV", (".csv", ".tsv", ".tab"), recognise, parse)

@@ -12,7 +12,6 @@ _SIGNATURES = (
     (b"BM", "a bitmap image"),
     (b"II*\0", "a TIFF image"),
     (b"MM\0*", "a TIFF image"),
-    (b"{\\rtf", "an RTF document"),
     (b"%!PS", "a PostScript file"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
@@ -35,11 +34,9 @@ _SIGNATURES = (
 # A two-byte signature is also the start of an English word.
 _BINARY_ONLY = (b"BM", b"MZ", b"BZh", b"ID3", b"PAR1", b"GIF8", b"Rar!", b"wOF", b"OggS", b"fLaC")
 _ZIP_PARTS = (
-    ("xl/workbook.xml", "an Excel workbook (.xlsx)"),
-    ("ppt/presentation.xml", "a PowerPoint presentation (.pptx)"),
-    ("META-INF/container.xml", "an EPUB book"),
+    ("xl/workbook.bin", "a binary Excel workbook (.xlsb)"),
     ("META-INF/MANIFEST.MF", "a Java archive"),
-    ("content.xml", "an OpenDocument file"),
+    ("content.xml", "an OpenDocument file of another kind"),
 )
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (

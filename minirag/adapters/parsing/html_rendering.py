@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from lxml import etree  # type: ignore[import-untyped]  # it ships no types
 
-from minirag.adapters.parsing.text_building import BLANK_LINE, TextBuilder
+from minirag.adapters.parsing.text_building import BLANK_LINE, CELL_SEPARATOR, TextBuilder
 
 _UNSEEN = frozenset(
     ("script", "style", "noscript", "template", "iframe", "object", "svg", "math")
@@ -24,7 +24,6 @@ _BREAKS = frozenset(("br", "lb"))
 _LITERAL = frozenset(("pre", "code"))
 _HEADING = re.compile(r"h([1-6])")
 _BLANKS = re.compile(r"\s+")
-CELL_SEPARATOR = " | "
 
 
 def render(

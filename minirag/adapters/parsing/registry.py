@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from minirag.adapters.parsing import (
     csv_tables,
+    epub,
+    excel,
     html_pages,
     json_data,
     markdown,
+    odp,
+    ods,
+    odt,
     pdf,
     plain_text,
+    powerpoint,
+    rtf,
     word,
 )
 from minirag.adapters.parsing.format import Format
@@ -16,6 +23,13 @@ from minirag.adapters.parsing.format import Format
 FORMATS: tuple[Format, ...] = (
     pdf.FORMAT,
     word.FORMAT,
+    excel.FORMAT,
+    powerpoint.FORMAT,
+    odt.FORMAT,
+    ods.FORMAT,
+    odp.FORMAT,
+    epub.FORMAT,
+    rtf.FORMAT,
     json_data.FORMAT,
     html_pages.FORMAT,
     csv_tables.FORMAT,

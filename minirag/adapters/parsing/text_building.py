@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from minirag.adapters.parsing.cleaning import clean, on_one_line
 from minirag.domain.chunks import HeadingMark, PageSpan, ParsedText
 from minirag.domain.documents import FailureCode
 from minirag.errors import ParseFailure
 
 BLANK_LINE = "\n\n"
+CELL_SEPARATOR = " | "
+"""Between the cells of a table's row, which is one line."""
 
 
 class TextBuilder:
@@ -54,6 +59,15 @@ class TextBuilder:
         start = self.add_block(text)
         self._pages.append(PageSpan(number, start, self.byte_length))
         return start
+
+    @contextmanager
+    def page(self, number: int) -> Iterator[None]:
+        """Make a page of what is appended inside; a page without text is an empty span."""
+        parts, start = len(self._parts), self.byte_length
+        yield
+        if 0 < parts < len(self._parts):
+            start += len(self._parts[parts])  # the separator before its first block
+        self._pages.append(PageSpan(number, start, self.byte_length))
 
     def build(self, media_type: str, title: str = "") -> ParsedText:
         return ParsedText(

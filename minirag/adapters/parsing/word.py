@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,22 +15,21 @@ from docx.oxml.ns import qn
 from docx.table import Table, _Cell
 from docx.text.paragraph import Paragraph
 
-from minirag.adapters.parsing.content import Content
+from minirag.adapters.parsing.content import LOCAL_HEADER, Content
 from minirag.adapters.parsing.file_kinds import is_ole_with
 from minirag.adapters.parsing.format import Evidence, Format
-from minirag.adapters.parsing.text_building import TextBuilder
+from minirag.adapters.parsing.packages import (
+    MOST_TREE_BYTES,
+    open_archive,
+    unpacks_to_too_much,
+)
+from minirag.adapters.parsing.text_building import CELL_SEPARATOR, TextBuilder
 from minirag.domain.chunks import ParsedText
 from minirag.domain.documents import FailureCode
 from minirag.errors import ParseFailure
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 MAIN_PART = "word/document.xml"
-MOST_UNPACKED_BYTES = 512 * 1024 * 1024
-MOST_TEXT_PART_BYTES = 128 * 1024 * 1024
-"""Of the XML parts, which are held in memory as trees."""
-MOST_RATIO = 200
-"""XML packs to a tenth or a fiftieth; deflate's limit, which bombs reach, is a thousandth."""
-RATIO_MATTERS_FROM_BYTES = 16 * 1024 * 1024
 
 _WRAPPERS = tuple(
     qn(f"w:{name}")
@@ -39,28 +37,23 @@ _WRAPPERS = tuple(
 )
 """Around words that are part of the text; around what was deleted or moved away stand others."""
 _HEADING_STYLE = re.compile(r"heading (\d)", re.IGNORECASE)
-_LOCAL_HEADER = b"PK\x03\x04"
 _DAMAGED = "the DOCX is damaged and can't be opened: open and save it in Word, and upload that"
 
 
 def recognise(content: Content) -> Evidence:
     """A ZIP with Word's main part, or the beginning of one, or the container of an encrypted one."""
     data = content.data
-    if is_ole_with(data, "EncryptedPackage"):
+    if is_ole_with(data, "EncryptedPackage") or content.is_package_with(MAIN_PART, b"word/"):
         return Evidence.CERTAIN
-    if not data.startswith(_LOCAL_HEADER):
+    if not data.startswith(LOCAL_HEADER) or content.part_names is not None:
         return Evidence.NONE
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return Evidence.CERTAIN if MAIN_PART in archive.namelist() else Evidence.NONE
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
-        # Its directory, at the end, is gone or broken; the names stand before each member, too.
-        is_word = b"word/" in data or b"[Content_Types].xml" in data[:4096]
-        return Evidence.CERTAIN if is_word else Evidence.NONE
+    # Cut so early that only the first member is there, which Office's other programs write as well.
+    is_office = b"[Content_Types].xml" in data[:4096] and b"xl/" not in data and b"ppt/" not in data
+    return Evidence.CERTAIN if is_office else Evidence.NONE
 
 
 def parse(content: Content) -> ParsedText:
-    if not content.data.startswith(_LOCAL_HEADER):
+    if not content.data.startswith(LOCAL_HEADER):
         raise ParseFailure(
             FailureCode.ENCRYPTED,
             "the Office document needs a password: save it without one and upload that",
@@ -83,30 +76,15 @@ def parse(content: Content) -> ParsedText:
 
 
 def _check_size(data: bytes) -> None:
-    """Refuse by the archive's directory, before anything is unpacked; `zipfile` holds members to it."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
-        reason = (
-            "the file is cut off or damaged (a DOCX is a ZIP archive, and its directory is missing)"
+    """python-docx holds all parts in memory, the XML ones as trees."""
+    with open_archive(data, "DOCX") as archive:
+        parts = sum(
+            member.file_size
+            for member in archive.infolist()
+            if member.filename.endswith((".xml", ".rels"))
         )
-        raise ParseFailure(
-            FailureCode.CORRUPT, f"{reason}: upload the complete file again"
-        ) from None
-    if any(member.flag_bits & 1 for member in members):
-        raise ParseFailure(
-            FailureCode.ENCRYPTED, "the DOCX is encrypted: save it without a password"
-        )
-    total = sum(member.file_size for member in members)
-    parts = sum(m.file_size for m in members if m.filename.endswith((".xml", ".rels")))
-    is_bomb = total > RATIO_MATTERS_FROM_BYTES and total > MOST_RATIO * len(data)
-    if total > MOST_UNPACKED_BYTES or parts > MOST_TEXT_PART_BYTES or is_bomb:
-        raise ParseFailure(
-            FailureCode.TOO_LARGE,
-            f"the DOCX would unpack to {total:,} bytes, {total // len(data):,} times its size, which "
-            "is refused: split the document, or save it anew in Word",
-        )
+    if parts > MOST_TREE_BYTES:
+        raise unpacks_to_too_much("DOCX", parts, len(data))
 
 
 def _unwrap(body: Any) -> None:
@@ -140,7 +118,7 @@ def _rows(table: Table) -> Iterator[str]:
                 previous = cell._tc
                 cells.append(" ".join(_words(cell).split()))
         if any(cells):
-            yield " | ".join(cells)
+            yield CELL_SEPARATOR.join(cells)
 
 
 def _words(cell: _Cell) -> str:

@@ -9,7 +9,9 @@ import pytest
 from minirag.adapters.parsing.content import Content
 from minirag.adapters.parsing.detect import detect, parse_content
 from minirag.errors import ParseFailure
+from tests.support.book_files import make_epub, make_odf
 from tests.support.files import OLE_SIGNATURE, PNG, make_docx, make_pdf, make_zip
+from tests.support.office_files import make_pptx, make_xlsx
 
 PROSE = b"The quick brown fox, as they say, jumps over the lazy dog.\nAnd then it rests.\n"
 MARKDOWN = b"# Title\n\nSee [the site](https://example.org) and **this**.\n\n- one\n- two\n"
@@ -33,6 +35,13 @@ def _failure(data: bytes, file_name: str = "", declared: str = "") -> ParseFailu
     [
         (make_pdf(["text"]), "pdf"),
         (make_docx(["text"]), "document"),
+        (make_pptx([("text", [])]), "presentation"),
+        (make_xlsx({"Sheet": [["text"]]}), "sheet"),
+        (make_odf("text", "<text:p>text</text:p>"), "text"),
+        (make_odf("spreadsheet", "<table:table/>"), "spreadsheet"),
+        (make_odf("presentation", "<draw:page/>"), "presentation"),
+        (make_epub({"a.xhtml": "<p>text</p>"}), "epub+zip"),
+        (b"{\\rtf1\\ansi text}", "rtf"),
         (HTML, "html"),
         (b"<!-- saved -->\n<div class='x'><p>Words</p></div>", "html"),
         (b'{"key": [1, 2]}', "json"),
@@ -93,10 +102,8 @@ def test_a_readme_that_begins_with_html_is_markdown() -> None:
     [
         (PNG, "a PNG image"),
         (b"\xff\xd8\xff\xe0" + bytes(range(200)), "a JPEG image"),
-        (b"{\\rtf1\\ansi Words}", "an RTF document"),
         (b"\x1f\x8b\x08" + bytes(range(200)), "a gzip archive"),
-        (make_zip({"xl/workbook.xml": b"<x/>"}), "an Excel workbook (.xlsx)"),
-        (make_zip({"ppt/presentation.xml": b"<x/>"}), "a PowerPoint presentation (.pptx)"),
+        (make_zip({"xl/workbook.bin": b"x"}), "a binary Excel workbook (.xlsb)"),
         (make_zip({"a.txt": b"text"}), "a ZIP archive"),
         (OLE_SIGNATURE + bytes(504) + "WordDocument".encode("utf-16-le"), "(.doc)"),
         (b"\0\0\0\x18ftypmp42" + bytes(range(100)), "an MP4 video"),
