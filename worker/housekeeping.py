@@ -11,6 +11,7 @@ ORPHANS_PERIOD = 5.0
 REQUESTS_PERIOD = 3600.0
 DELIVERIES_PERIOD = 3600.0
 SIGN_INS_PERIOD = 3600.0
+RECONCILE_PERIOD = 5.0
 UPLOADS_PERIOD = 300.0
 CHANGES_PERIOD = 3600.0
 
@@ -24,6 +25,7 @@ def list_chores(container: Container) -> Sequence[Chore]:
             "old webhook deliveries", DELIVERIES_PERIOD, lambda: forget_old_deliveries(container)
         ),
         Chore("expired uploads", UPLOADS_PERIOD, container.uploads.forget_expired),
+        Chore("reconciliations", RECONCILE_PERIOD, container.reconciler.run_due),
         Chore("old sign-ins", SIGN_INS_PERIOD, lambda: forget_old_sign_ins(container)),
         Chore("old deletions", CHANGES_PERIOD, lambda: forget_old_changes(container)),
     )

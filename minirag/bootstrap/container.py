@@ -36,6 +36,7 @@ from minirag.services.cancelling import Cancellation
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
+from minirag.services.drift import DriftSweep
 from minirag.services.embedding_batches import EmbeddingBatches
 from minirag.services.erasure import Erasure
 from minirag.services.exporting import ExportService
@@ -54,7 +55,9 @@ from minirag.services.provider_credentials import ProviderCredentialService
 from minirag.services.purging import PurgeService
 from minirag.services.quota_events import QuotaEvents
 from minirag.services.rates import CallRates
+from minirag.services.reconciling import Reconciler, ReconcileRequests
 from minirag.services.refusals import RefusalLog
+from minirag.services.repairing import Repair
 from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionLifetimes, SessionService
@@ -206,6 +209,15 @@ class Container:
             budgets,
         )
         cancellation = Cancellation(uow, adapters.vectors, spaces)
+        batches = EmbeddingBatches(
+            uow,
+            adapters.vectors,
+            adapters.embeddings,
+            adapters.encoder,
+            meter,
+            batch_limits(settings),
+            timeout=settings.embedding_timeout,
+        )
         ingestion = Ingestion(
             uow,
             adapters.blobs,
@@ -213,15 +225,7 @@ class Container:
             StructuredChunker(),
             adapters.vectors,
             spaces,
-            EmbeddingBatches(
-                uow,
-                adapters.vectors,
-                adapters.embeddings,
-                adapters.encoder,
-                meter,
-                batch_limits(settings),
-                timeout=settings.embedding_timeout,
-            ),
+            batches,
             meter,
             cancellation,
             chunk_sizes=chunk_sizes(settings),
@@ -237,6 +241,21 @@ class Container:
         tenant_erasure = TenantErasure(
             adapters.erasure_uow, adapters.blobs, adapters.vectors, spaces, adapters.job_queue
         )
+        repair = Repair(
+            uow, adapters.vectors, spaces, batches, meter, chunk_sizes=chunk_sizes(settings)
+        )
+        self.reconciling = ReconcileRequests(uow)
+        self.reconciler = Reconciler(
+            uow,
+            DriftSweep(
+                uow,
+                adapters.blobs,
+                adapters.vectors,
+                spaces,
+                file_grace=timedelta(hours=settings.reconcile_grace_hours),
+            ),
+            period=timedelta(hours=settings.reconcile_hours) if settings.reconcile_hours else None,
+        )
         self.job_runner = JobRunner(
             uow,
             {
@@ -250,10 +269,12 @@ class Container:
                 JobKind.UPDATE_METADATA: erasure.update_metadata,
                 JobKind.REFRESH_SOURCE: refresher.refresh,
                 JobKind.ERASE_SOURCE: refresher.erase,
+                JobKind.REPAIR_VERSION: repair.repair_version,
                 JobKind.DELIVER_WEBHOOK: deliverer.deliver,
             },
             {
                 JobKind.INGEST_VERSION: ingestion.give_up,
+                JobKind.REPAIR_VERSION: repair.give_up,
                 JobKind.REFRESH_SOURCE: refresher.give_up,
                 JobKind.DELIVER_WEBHOOK: deliverer.give_up,
             },

@@ -53,12 +53,19 @@ def upload(
         typer.Option(
             "--external-id-from",
             help="path: the path within the given folder is the document's external id, so that "
-            "uploading again makes a new version. none: always a new document.",
+            "uploading again makes a new version of what has changed. none: a new document for each "
+            "content that the collection hasn't got.",
         ),
     ] = ExternalIdSource.PATH,
     skip_unchanged: Annotated[
         bool,
         typer.Option("--skip-unchanged", help="Leave out files whose content is there already."),
+    ] = False,
+    allow_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--allow-duplicates", help="Take files whose content is there already as new ones, too."
+        ),
     ] = False,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until the documents are searchable.")
@@ -66,6 +73,7 @@ def upload(
 ) -> None:
     """Upload files and folders, and follow them until they are searchable.
 
+    Large files go on where they stopped, after a broken connection and when this is run again.
     Exit code 7 when some documents failed.
     """
     by_path = external_id_from is ExternalIdSource.PATH
@@ -73,7 +81,7 @@ def upload(
     files = collect_files(paths) if by_path else collect_unnamed_files(paths)
     where = collection_id(session, collection)
     known = list_contents(session, where) if skip_unchanged and by_path else {}
-    plan = UploadPlan(where, given, by_path, known)
+    plan = UploadPlan(where, given, by_path, allow_duplicates, known)
     progress = upload_files(session, session.output, plan, files, wait=wait)
     progress.summarize(waited=wait)
     if progress.failures:

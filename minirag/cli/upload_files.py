@@ -62,9 +62,13 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_parts(path: Path) -> Iterator[bytes]:
-    """Yield the content in parts of 256 KiB, one at a time in memory. Raises `OSError`."""
+def read_parts(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Yield the content from byte `start` on in parts of 256 KiB, one at a time in memory.
+
+    Raises `OSError`.
+    """
     with path.open("rb") as file:
+        file.seek(start)
         while part := file.read(PART_BYTES):
             yield part
 

@@ -6,7 +6,7 @@ It tells what happens to an `UploadListener`; memory doesn't grow with the files
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from minirag_sdk.v1 import document_service_pb2 as document_pb
 
 PARALLEL_UPLOADS = 4
+RESUMABLE_BYTES = 8 * 1024 * 1024
+"""A file from this size on is sent so that what came through once needn't be sent again."""
+MOST_CLASHES = 10
+"""How often in a row an upload may turn out to stand elsewhere: a call that broke off may end later."""
 WATCHED_AT_ONCE = 1000
 """The contract's limit of documents in one watch."""
 
@@ -35,6 +39,8 @@ class UploadPlan:
     collection_id: str
     metadata: Mapping[str, str | float | bool] = field(default_factory=dict)
     external_ids: bool = True
+    allow_duplicates: bool = False
+    """Send content again that the collection has already."""
     known: Mapping[str, document_pb.Document] = field(default_factory=dict)
     """By external id: documents whose content needn't be sent again."""
 
@@ -158,24 +164,55 @@ class Uploader:
             byte_size=file.path.stat().st_size,
             sha256=sha256,
             request_id=str(uuid4()),
+            allow_duplicate=self._plan.allow_duplicates,
         )
         if self._plan.metadata:
             header.metadata.update(self._plan.metadata)
-        document = self._session.retry(lambda: self._send(file, header))
+        if header.byte_size < RESUMABLE_BYTES:
+            first = pb.UploadDocumentRequest(header=header)
+            answer = self._session.retry(lambda: self._send(file, first, header.byte_size))
+        else:
+            answer = self._send_resumably(file, header)
+        document = answer.document
+        if answer.already_existed and document.state == pb.DOCUMENT_STATE_READY:
+            self._listener.unchanged(file)
+            return None
         self._listener.accepted(file, document)
         return document
 
-    def _send(
+    def _send_resumably(
         self, file: UploadFile, header: document_pb.UploadDocumentHeader
-    ) -> document_pb.Document:
-        sending = _Sending(self, file, header)
+    ) -> document_pb.UploadDocumentResponse:
+        """Send what the server hasn't got yet, of this run or an earlier one, until it has all."""
+        from minirag_sdk.v1 import document_service_pb2 as pb
+
+        documents = self._session.documents
+        begun = self._session.call(documents.StartUpload, pb.StartUploadRequest(header=header))
+        asked = pb.GetUploadRequest(upload_id=begun.upload.id)
+
+        def go_on() -> document_pb.UploadDocumentResponse:
+            upload = self._session.call(documents.GetUpload, asked).upload
+            if upload.HasField("document"):
+                return pb.UploadDocumentResponse(
+                    document=upload.document, already_existed=upload.already_existed
+                )
+            resume = pb.UploadResume(upload_id=upload.id, offset=upload.committed_bytes)
+            first = pb.UploadDocumentRequest(resume=resume)
+            return self._send(file, first, header.byte_size)
+
+        return self._session.retry(lambda: _until_alone(go_on))
+
+    def _send(
+        self, file: UploadFile, first: document_pb.UploadDocumentRequest, total: int
+    ) -> document_pb.UploadDocumentResponse:
+        sending = _Sending(self, file, first, total)
         call = self._session.start_upload(sending.parts())
         with self._lock:
             self._calls.add(call)
         try:
             if self._stopping.is_set():
                 call.cancel()
-            document: document_pb.Document = call.result().document
+            answer: document_pb.UploadDocumentResponse = call.result()
         except Exception:
             if sending.error is not None:
                 raise sending.error from None
@@ -183,7 +220,7 @@ class Uploader:
         finally:
             with self._lock:
                 self._calls.discard(call)
-        return document
+        return answer
 
     def tell_sent(self, file: UploadFile, sent: int, total: int) -> None:
         self._listener.sending(file, sent, total)
@@ -200,28 +237,48 @@ class _Sending:
     """One attempt at sending a file; `error` is why it couldn't be read to its end."""
 
     def __init__(
-        self, uploader: Uploader, file: UploadFile, header: document_pb.UploadDocumentHeader
+        self,
+        uploader: Uploader,
+        file: UploadFile,
+        first: document_pb.UploadDocumentRequest,
+        total: int,
     ) -> None:
         self._uploader = uploader
         self._file = file
-        self._header = header
+        self._first = first
+        self._total = total
         self.error: OSError | None = None
 
     def parts(self) -> Iterator[document_pb.UploadDocumentRequest]:
         """Yield the messages. gRPC takes the next one when the one before is on its way."""
         from minirag_sdk.v1 import document_service_pb2 as pb
 
-        yield pb.UploadDocumentRequest(header=self._header)
-        sent = 0
+        yield self._first
+        sent = self._first.resume.offset
         try:
-            for part in read_parts(self._file.path):
+            for part in read_parts(self._file.path, sent):
                 yield pb.UploadDocumentRequest(data=part)
                 sent += len(part)
-                self._uploader.tell_sent(self._file, sent, self._header.byte_size)
+                self._uploader.tell_sent(self._file, sent, self._total)
         except OSError as error:
             # Ending early makes the server refuse the upload, as its size is known; raising here would
             # make gRPC log a stack trace.
             self.error = error
+
+
+def _until_alone(
+    attempt: Callable[[], document_pb.UploadDocumentResponse],
+) -> document_pb.UploadDocumentResponse:
+    """Make the attempt again while somebody else, as a call of ours that broke off, writes meanwhile."""
+    import grpc  # imported by now
+
+    for _ in range(MOST_CLASHES):
+        try:
+            return attempt()
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.ABORTED:
+                raise
+    return attempt()
 
 
 def _deleted() -> CliFailure:

@@ -157,7 +157,12 @@ async def _add_outside(estate: Estate) -> None:
         content=f"Which word, {OUTSIDE}?", collection_ids=[collection]
     )
     outcome = await estate.wire.attempt(RPCS["ChatService/SendMessage"], [question], estate.bearer)
+    unfinished = document.UploadDocumentHeader(
+        collection_id=collection, file_name=f"{OUTSIDE}.txt", byte_size=1, sha256="0" * 64
+    )
+    begun = await estate.send(document.StartUploadRequest(header=unfinished))
     estate.outside = {
+        "upload": begun.upload.id,
         "collection": collection,
         "document": made.id,
         "version": made.version_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from tests.isolation.contract import RPCS
 if TYPE_CHECKING:
     from tests.isolation.estates import Estate
 
+UPLOADED = b"uploaded"
 PASSWORD = "a long password of no use"
 
 
@@ -45,8 +47,22 @@ async def make_document(estate: Estate) -> str:
         collection_id=estate.ids["scratch"],
         text=f"{estate.canary} scratch",
         display_name=estate.name("D"),
+        allow_duplicate=True,
     )
     return (await estate.send(request)).document.id
+
+
+async def _make_upload(estate: Estate) -> str:
+    header = document.UploadDocumentHeader(
+        collection_id=estate.ids["scratch"],
+        display_name=estate.name("U"),
+        file_name=f"{estate.canary}.txt",
+        byte_size=len(UPLOADED),
+        sha256=hashlib.sha256(UPLOADED).hexdigest(),
+        request_id=str(uuid4()),
+        allow_duplicate=True,
+    )
+    return (await estate.send(document.StartUploadRequest(header=header))).upload.id
 
 
 async def _make_assistant(estate: Estate) -> str:
@@ -164,6 +180,11 @@ KINDS: Mapping[str, Kind] = {
         _etag_of_document,
     ),
     "version": Kind(IdKind.DOCUMENT_VERSION, make_document),
+    "upload": Kind(
+        IdKind.UPLOAD,
+        _make_upload,
+        _removing(lambda named: document.DeleteUploadRequest(upload_id=named)),
+    ),
     "assistant": Kind(
         IdKind.ASSISTANT,
         _make_assistant,

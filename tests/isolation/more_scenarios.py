@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import text
+
 from minirag.domain.operations import OperationKind, OperationState
 from minirag.domain.usage import WHOLE_TENANT, UsageDimension
 from minirag.domain.webhooks import DeliveryState, WebhookEventType
@@ -31,6 +33,16 @@ def _their_credential(stage: Stage) -> Any:
     return more_records.make_provider_credential(stage.ours, id=named, key_hint="took")
 
 
+async def _commit_part(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.uploads.commit_part(
+        stage.their("uploads"), "a part", start=0, end=5, expire_time=FAR_AHEAD
+    )
+
+
+async def _take_external_ids_away(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await stage.transaction.execute(text("UPDATE documents SET external_id = ''"))
+
+
 MORE_SCENARIOS: Mapping[str, Scenario] = {
     "PostgresApiKeyRepository.rotate": Scenario(
         lambda r, s: r.rotate(s.their("api_keys"), b"forged digest", previous_until=NOW),
@@ -40,6 +52,10 @@ MORE_SCENARIOS: Mapping[str, Scenario] = {
     ),
     "PostgresAuditRepository.list_page": Scenario(
         lambda r, s: r.list_page(AuditFilter(), after=None, limit=100),
+    ),
+    "PostgresDocumentRepository.find_content": Scenario(
+        lambda r, s: r.find_content(s.their("collections"), s.their("document_versions", "sha256")),
+        _take_external_ids_away,
     ),
     "PostgresExportRepository.read_page": Scenario(
         lambda r, s: _read_every_kind(r),
@@ -108,6 +124,33 @@ MORE_SCENARIOS: Mapping[str, Scenario] = {
             to_digest=b"forged",
             now=NOW,
         ),
+    ),
+    "PostgresUploadRepository.add": Scenario(
+        lambda r, s: r.add(more_records.make_upload(s.ours)),
+    ),
+    "PostgresUploadRepository.get": Scenario(
+        lambda r, s: r.get(s.their("uploads"), lock=True),
+    ),
+    "PostgresUploadRepository.list_unfinished": Scenario(
+        lambda r, s: r.list_unfinished(
+            s.their("uploads", "collection_id"), s.their("uploads", "sha256")
+        ),
+    ),
+    "PostgresUploadRepository.commit_part": Scenario(
+        lambda r, s: r.commit_part(
+            s.their("uploads"), "forged", start=0, end=5, expire_time=FAR_AHEAD
+        ),
+    ),
+    "PostgresUploadRepository.list_parts": Scenario(
+        lambda r, s: r.list_parts(s.their("uploads")), _commit_part
+    ),
+    "PostgresUploadRepository.finish": Scenario(
+        lambda r, s: r.finish(
+            s.their("uploads"), s.their("documents"), already_existed=True, expire_time=FAR_AHEAD
+        ),
+    ),
+    "PostgresUploadRepository.abandon": Scenario(
+        lambda r, s: r.abandon(s.their("uploads", "collection_id")),
     ),
     "PostgresUsageRepository.add": Scenario(
         lambda r, s: r.add(records.make_usage_record(s.ours)),

@@ -14,6 +14,7 @@ from minirag.domain.limits import BudgetClaim, Measure
 from minirag.domain.operations import Operation, OperationKind, OperationState
 from minirag.domain.people import Session, User, UserRole, UserState
 from minirag.domain.provider_credentials import ProviderCredential
+from minirag.domain.uploads import Upload
 from minirag.domain.usage import ModelPrice
 from minirag.domain.webhooks import DeliveryState, Webhook, WebhookDelivery, WebhookEventType
 from minirag.services.ports.secrets import Sealed
@@ -111,6 +112,25 @@ def make_provider_credential(tenant_id: UUID, **changes: Any) -> ProviderCredent
     return replace(credential, **changes)
 
 
+def make_upload(tenant_id: UUID, **changes: Any) -> Upload:
+    time = datetime.now(UTC)
+    upload = Upload(
+        id=new_id(),
+        tenant_id=tenant_id,
+        collection_id=new_id(),
+        external_id="",
+        display_name="An upload",
+        metadata={},
+        file_name="a.txt",
+        allow_duplicate=False,
+        byte_size=10,
+        sha256="0" * 64,
+        create_time=time,
+        expire_time=time + timedelta(days=1),
+    )
+    return replace(upload, **changes)
+
+
 def make_claim(**changes: Any) -> BudgetClaim:
     claim = BudgetClaim(None, Measure.TOKENS_PER_DAY, Decimal(1_000_000), Decimal(10))
     return replace(claim, **changes)
@@ -128,3 +148,4 @@ async def fill_more_tables(unit: TenantUnitOfWork, tenant_id: UUID) -> None:
     await unit.model_prices.put(PRICE, datetime.now(UTC))
     await unit.limits.reserve(new_id(), [make_claim()], lifetime=60)
     await unit.operations.add(make_operation(tenant_id))
+    await unit.uploads.add(make_upload(tenant_id))
