@@ -30,7 +30,7 @@ _ENCRYPTION = "META-INF/encryption.xml"
 _CHAPTER_TYPES = ("application/xhtml+xml", "text/html", "text/x-oeb1-document")
 _FONT_ALGORITHMS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 """They disguise fonts, which need no reading; any other one encrypts the chapters."""
-_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
+_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,30});")
 _XML_ENTITIES = ("amp", "lt", "gt", "quot", "apos")
 
@@ -80,11 +80,11 @@ def _chapters(book: Any, folder: str) -> list[str]:
 def _parsed(package: Package, part: str) -> Any:
     """Return a chapter's tree; its tags have no namespace."""
     source = clean(decode(package.read(part)) or "")
-    source = source[found.end() :] if (found := _DECLARATION.match(source)) else source
+    source = _ENTITY.sub(_character, _DECLARATION.sub("", source, count=1))
     settings = {"resolve_entities": False, "no_network": True, "load_dtd": False}
     parser = etree.XMLParser(**settings, remove_comments=True, remove_pis=True)
     try:
-        root = etree.fromstring(_ENTITY.sub(_character, source), parser)
+        root = etree.fromstring(source, parser)
     except (etree.XMLSyntaxError, ValueError):
         return _parsed_as_html(package, source)
     for element in root.iter("{*}*"):
@@ -106,9 +106,9 @@ def _parsed_as_html(package: Package, source: str) -> Any:
 
 
 def _character(entity: re.Match[str]) -> str:
-    """HTML's names of characters, which XML knows five of only."""
+    """HTML's names of characters, which XML knows five of only. Entities of a book's own are left out."""
     name = entity[1]
-    return entity[0] if name in _XML_ENTITIES else html5.get(f"{name};", entity[0])
+    return entity[0] if name in _XML_ENTITIES else html5.get(f"{name};", "")
 
 
 FORMAT = Format(MEDIA_TYPE, "EPUB", (".epub",), recognise, parse)

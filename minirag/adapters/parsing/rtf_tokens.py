@@ -5,6 +5,7 @@ After the RTF specification 1.9.1 by Microsoft.
 
 from __future__ import annotations
 
+import codecs
 import enum
 import re
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def codec_of_page(number: int) -> str:
     """Return the codec of a code page, Windows-1252 for one that isn't known."""
     name = {65001: "utf-8", 10000: "mac_roman"}.get(number, f"cp{number}")
     try:
-        b"".decode(name)
+        codecs.lookup(name)
     except LookupError:
         return "cp1252"
     return name
