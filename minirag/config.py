@@ -215,6 +215,19 @@ class Settings(BaseSettings):
         5, ge=1, le=100, description="Attempts before a document is given up."
     )
     relay_interval: float = Field(0.2, gt=0, le=60, description="Pause between looks for due jobs.")
+    reconcile_hours: float = Field(
+        24.0,
+        ge=0,
+        le=8760,
+        description="Hours between two comparisons of the stores with each other, which repair what differs;"
+        " 0 compares them on demand only (`minirag reconcile`).",
+    )
+    reconcile_grace_hours: float = Field(
+        24.0,
+        ge=0.1,
+        le=8760,
+        description="How old a file must be that belongs to nothing before a comparison removes it.",
+    )
     tenant_grace_days: float = Field(
         7.0, ge=0, le=365, description="Days between DeleteTenant and the erasure, unless `now`."
     )
@@ -222,15 +235,33 @@ class Settings(BaseSettings):
     # -- requests to addresses that tenants choose
     outbound_allowed_networks: str = Field(
         "",
-        description="CIDRs, comma-separated, that webhooks may lead to beside the public internet, by http"
-        " as well.",
+        description="CIDRs, comma-separated, that webhooks and sources may lead to beside the public"
+        " internet, by http as well.",
     )
     outbound_ca_file: Path | None = Field(
         None,
-        description="PEM certificates of authorities that webhooks may have beside the public ones.",
+        description="PEM certificates of authorities that webhooks and sources may have beside the public"
+        " ones.",
     )
     webhook_allow_http: bool = Field(
         False, description="Allow webhooks to public addresses without TLS."
+    )
+
+    source_user_agent: str = Field(
+        "MiniRAG",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[!-~]+( [!-~]+)*$",
+        description="How sources introduce themselves to sites; robots.txt knows them by the first word.",
+    )
+    source_max_pages: int = Field(
+        10_000, ge=1, le=1_000_000, description="Most pages that one source may have."
+    )
+    source_max_page_bytes: int = Field(
+        16 * MEBIBYTE, ge=1024, le=256 * MEBIBYTE, description="Largest page that a source takes."
+    )
+    source_page_seconds: float = Field(
+        30.0, gt=0, le=600, description="Longest wait for a page of a source."
     )
 
     # -- logs

@@ -25,6 +25,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, S3Store
 
 from minirag.adapters.durable_files import publish_file, remove_stale_files
+from minirag.domain.drift import BlobEntry
 from minirag.errors import NotFound, Unavailable
 from minirag.services.ports.files import BlobInfo
 
@@ -187,6 +188,15 @@ class ObstoreBlobStore:
                 if len(found) >= limit:
                     break
         return found[:limit]
+
+    async def scan_prefix(self, prefix: str) -> AsyncIterator[list[BlobEntry]]:
+        """Every blob under `prefix`, up to `KEYS_AT_ONCE` at a time."""
+        _check_prefix(prefix)
+        with _failures("the blob store"):
+            async for found in obstore.list(self._store, prefix, chunk_size=KEYS_AT_ONCE):
+                yield [
+                    BlobEntry(each["path"], each["size"], each["last_modified"]) for each in found
+                ]
 
     async def ping(self) -> None:
         """Raises `Unavailable` when blobs can't be kept now."""

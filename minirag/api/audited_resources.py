@@ -63,6 +63,12 @@ _NAMED: Mapping[str, Mapping[str, Named]] = {
         "CancelOperation": Named("operation", "operation_id", IdKind.OPERATION),
         "Reconcile": Named("operation"),
     },
+    "SourceService": {
+        "CreateSource": Named("source"),
+        "UpdateSource": Named("source", "source.id", IdKind.SOURCE),
+        "DeleteSource": Named("source", "source_id", IdKind.SOURCE),
+        "RefreshSource": Named("source", "source_id", IdKind.SOURCE),
+    },
     "DocumentService": {
         "CreateCollection": Named("collection"),
         "UpdateCollection": Named("collection", "collection.id", IdKind.COLLECTION),

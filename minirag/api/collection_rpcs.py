@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from minirag_sdk.v1 import document_service_pb2 as pb
 
 from minirag.api.calls import ServicerContext, current_call, current_tenant
+from minirag.api.mapping.chunk_sizes import decode_chunk_sizes
 from minirag.api.mapping.collections import encode_collection
+from minirag.api.mapping.operations import encode_operation
 from minirag.api.pages import read_id_page
 from minirag.api.request_keys import request_key
 from minirag.api.validation import RequestCheck
+from minirag.domain.chunks import ChunkSizes
 from minirag.domain.ids import IdKind
 from minirag.services.collections import CollectionService
 
@@ -25,11 +30,15 @@ class CollectionRpcs:
         with RequestCheck() as check:
             name = check.required_text("display_name", request.display_name, longest=MAX_NAME)
             description = check.text("description", request.description, longest=MAX_DESCRIPTION)
+            sizes = None
+            if request.HasField("chunking"):
+                sizes = decode_chunk_sizes(check, "chunking", request.chunking)
             request_id = check.request_id("request_id", request.request_id)
         collection = await self._collections.create(
             current_tenant(),
             display_name=name,
             description=description,
+            chunk_sizes=sizes,
             request=request_key(current_call().method, request, request_id),
         )
         return pb.CreateCollectionResponse(collection=encode_collection(collection))
@@ -61,9 +70,12 @@ class CollectionRpcs:
     ) -> pb.UpdateCollectionResponse:
         wanted = request.collection
         name = description = None
+        sizes: ChunkSizes | Literal["default"] | None = None
         with RequestCheck() as check:
             collection_id = check.id("collection.id", IdKind.COLLECTION, wanted.id)
-            fields = check.update_mask(request.update_mask, ("display_name", "description"))
+            fields = check.update_mask(
+                request.update_mask, ("display_name", "description", "chunking")
+            )
             if "display_name" in fields:
                 name = check.required_text(
                     "collection.display_name", wanted.display_name, longest=MAX_NAME
@@ -72,6 +84,10 @@ class CollectionRpcs:
                 description = check.text(
                     "collection.description", wanted.description, longest=MAX_DESCRIPTION
                 )
+            if "chunking" in fields:
+                sizes = "default"
+                if wanted.HasField("chunking"):
+                    sizes = decode_chunk_sizes(check, "collection.chunking", wanted.chunking)
             revision = check.etag("collection.etag", collection_id, wanted.etag)
             request_id = check.request_id("request_id", request.request_id)
         collection = await self._collections.update(
@@ -79,6 +95,7 @@ class CollectionRpcs:
             collection_id,
             display_name=name,
             description=description,
+            chunk_sizes=sizes,
             if_revision=revision,
             request=request_key(current_call().method, request, request_id),
         )
@@ -91,10 +108,10 @@ class CollectionRpcs:
             collection_id = check.id("collection_id", IdKind.COLLECTION, request.collection_id)
             revision = check.etag("etag", collection_id, request.etag)
             request_id = check.request_id("request_id", request.request_id)
-        await self._collections.delete(
+        operation = await self._collections.delete(
             current_tenant(),
             collection_id,
             if_revision=revision,
             request=request_key(current_call().method, request, request_id),
         )
-        return pb.DeleteCollectionResponse()
+        return pb.DeleteCollectionResponse(operation=encode_operation(operation))

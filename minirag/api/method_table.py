@@ -166,6 +166,15 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
         "ListWebhookDeliveries": _ADMIN,
         "ReplayWebhookDelivery": _ADMIN_CHANGE,
     },
+    "SourceService": {
+        "CreateSource": _INGEST,
+        "GetSource": _READ,
+        "ListSources": _READ,
+        "UpdateSource": _INGEST,
+        "DeleteSource": _INGEST,
+        "RefreshSource": _INGEST,
+        "ListSourcePages": _READ,
+    },
     "OperationService": {
         "GetOperation": _OPERATIONS,
         "ListOperations": _OPERATIONS,

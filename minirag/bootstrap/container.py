@@ -154,7 +154,10 @@ class Container:
         self.exports = ExportService(uow, adapters.blobs)
         self.api_keys = ApiKeyService(uow)
         self.collections = CollectionService(
-            uow, self.bell, embedding_model=settings.embedding_model
+            uow,
+            self.bell,
+            embedding_model=settings.embedding_model,
+            chunk_sizes=chunk_sizes(settings),
         )
         self.documents = DocumentService(uow, adapters.blobs, self.bell)
         self.runs = DocumentRuns(uow, self.bell)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+PLATFORM_ID = UUID(int=0)
+"""Whose operations and requests the platform's are: the nil UUID is no tenant."""
 
 
 class OperationKind(enum.StrEnum):
     DELETE_TENANT = "DELETE_TENANT"
+    """Subject: the tenant."""
+    DELETE_COLLECTION = "DELETE_COLLECTION"
+    """Subject: the collection."""
+    PURGE_DOCUMENTS = "PURGE_DOCUMENTS"
+    """Subject: the collection whose documents are purged."""
+    RECONCILE = "RECONCILE"
+    """Subject: the tenant that is looked at, or `PLATFORM_ID` for all. The platform's own."""
 
 
 class OperationState(enum.StrEnum):
@@ -19,6 +31,10 @@ class OperationState(enum.StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
+    @property
+    def is_final(self) -> bool:
+        return self not in (OperationState.PENDING, OperationState.RUNNING)
+
 
 @dataclass(frozen=True, slots=True)
 class StoreCount:
@@ -27,6 +43,16 @@ class StoreCount:
     store: str
     kind: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DriftCount:
+    """How much of one sort of difference between the stores there was, and how much was put right."""
+
+    store: str
+    kind: str
+    found: int = 0
+    repaired: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +68,32 @@ class Operation:
     error: str = ""
     erased: tuple[StoreCount, ...] = ()
     remaining: tuple[StoreCount, ...] = ()
+    collection_id: UUID | None = None
+    """What a key must be allowed to touch to see the operation, if it is restricted to some collections."""
+    done: int = 0
+    total: int = 0
+    drift: tuple[DriftCount, ...] = ()
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for, in JSON; forgotten with the operation's end."""
+    position: Mapping[str, Any] = field(default_factory=dict)
+    """Where a worker that takes over goes on, in JSON; forgotten with the operation's end."""
+    dry_run: bool = False
+
+
+def add_counts(*many: Iterable[StoreCount]) -> tuple[StoreCount, ...]:
+    """The sums by store and kind, in the order in which they turn up."""
+    sums: dict[tuple[str, str], int] = {}
+    for counts in many:
+        for one in counts:
+            sums[one.store, one.kind] = sums.get((one.store, one.kind), 0) + one.count
+    return tuple(StoreCount(store, kind, count) for (store, kind), count in sums.items())
+
+
+def add_drift(*many: Iterable[DriftCount]) -> tuple[DriftCount, ...]:
+    """The sums by store and kind, in the order in which they turn up."""
+    sums: dict[tuple[str, str], tuple[int, int]] = {}
+    for counts in many:
+        for one in counts:
+            found, repaired = sums.get((one.store, one.kind), (0, 0))
+            sums[one.store, one.kind] = (found + one.found, repaired + one.repaired)
+    return tuple(DriftCount(*named, *numbers) for named, numbers in sums.items())

@@ -77,6 +77,7 @@ class VectorFilter:
     document_ids: tuple[UUID, ...] = ()
     version_ids: tuple[UUID, ...] = ()
     metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    chunk_ids: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

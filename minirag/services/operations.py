@@ -1,7 +1,9 @@
-"""Reading operations."""
+"""Reading operations, and waiting for their end."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
 from minirag.domain.access import Principal, TenantContext
@@ -11,16 +13,21 @@ from minirag.services.lookups import not_found
 from minirag.services.paging import Page
 from minirag.services.ports.storage import UnitOfWorkFactory
 
+FIRST_INTERVAL = 0.1
+LONGEST_INTERVAL = 1.0
+"""Seconds between two looks at an operation that is waited for; the longer nothing changes, the more."""
+
 
 class OperationService:
-    """The platform sees the operations that it began, a tenant its own."""
+    """The platform sees its own operations, a tenant its own; Postgres holds a caller that is restricted to
+    some collections to those that work on one of them."""
 
     def __init__(self, uow: UnitOfWorkFactory) -> None:
         self._uow = uow
 
     async def get(self, caller: Principal, operation_id: UUID) -> Operation:
         if isinstance(caller, TenantContext):
-            async with self._uow.tenant(caller.tenant_id) as uow:
+            async with self._uow.tenant(caller) as uow:
                 found = await uow.operations.get(operation_id)
         else:
             async with self._uow.platform() as platform:
@@ -34,9 +41,26 @@ class OperationService:
     ) -> Page[Operation, UUID]:
         """Newest first."""
         if isinstance(caller, TenantContext):
-            async with self._uow.tenant(caller.tenant_id) as uow:
+            async with self._uow.tenant(caller) as uow:
                 found = await uow.operations.list_page(after=after, limit=limit + 1)
         else:
             async with self._uow.platform() as platform:
                 found = await platform.operations.list_page(after=after, limit=limit + 1)
         return Page.cut(found, limit, lambda operation: operation.id)
+
+    async def wait(self, caller: Principal, operation_id: UUID) -> AsyncGenerator[Operation, None]:
+        """Yield the operation as it is, then after each change, until it has ended.
+
+        Postgres is asked, so that any replica can tell, see `services.watching`.
+        """
+        last: Operation | None = None
+        interval = FIRST_INTERVAL
+        while last is None or not last.state.is_final:
+            if last is not None:
+                await asyncio.sleep(interval)
+            found = await self.get(caller, operation_id)
+            if found == last:
+                interval = min(interval * 1.5, LONGEST_INTERVAL)
+                continue
+            last, interval = found, FIRST_INTERVAL
+            yield found

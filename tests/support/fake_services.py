@@ -25,7 +25,7 @@ from minirag.domain.chats import (
     Role,
     Started,
 )
-from minirag.domain.chunks import Chunk
+from minirag.domain.chunks import Chunk, ChunkSizes
 from minirag.domain.documents import Collection, Document, DocumentState, DocumentVersion
 from minirag.domain.ids import IdKind, chunk_id, encode_id, new_id
 from minirag.domain.limits import Limits
@@ -202,9 +202,11 @@ class FakeCollections:
         *,
         display_name: str,
         description: str,
+        chunk_sizes: ChunkSizes | None = None,
         request: RequestKey | None,
     ) -> Collection:
         made = make_collection(context.tenant_id, display_name, description)
+        made = replace(made, chunk_sizes=chunk_sizes)
         self.collections.append(made)
         return made
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from minirag_sdk.v1 import operation_service_pb2 as pb
 
 from minirag.domain.ids import IdKind, encode_id
-from minirag.domain.operations import Operation, OperationKind, StoreCount
+from minirag.domain.operations import PLATFORM_ID, Operation, OperationKind, StoreCount
 
-_SUBJECTS = {OperationKind.DELETE_TENANT: IdKind.TENANT}
+_SUBJECTS = {
+    OperationKind.DELETE_TENANT: IdKind.TENANT,
+    OperationKind.DELETE_COLLECTION: IdKind.COLLECTION,
+    OperationKind.PURGE_DOCUMENTS: IdKind.COLLECTION,
+    OperationKind.RECONCILE: IdKind.TENANT,
+}
 
 
 def encode_operation(operation: Operation) -> pb.Operation:
@@ -15,14 +20,27 @@ def encode_operation(operation: Operation) -> pb.Operation:
         id=encode_id(IdKind.OPERATION, operation.id),
         type=f"OPERATION_TYPE_{operation.kind}",
         state=f"OPERATION_STATE_{operation.state}",
-        subject_id=encode_id(_SUBJECTS[operation.kind], operation.subject_id),
+        subject_id=_encode_subject(operation),
         create_time=operation.create_time,
         start_time=operation.start_time,
         end_time=operation.end_time,
         error=operation.error,
         erased=map(_encode_count, operation.erased),
         remaining=map(_encode_count, operation.remaining),
+        done=operation.done,
+        total=operation.total,
+        drift=(
+            pb.DriftCount(store=one.store, kind=one.kind, found=one.found, repaired=one.repaired)
+            for one in operation.drift
+        ),
+        dry_run=operation.dry_run,
     )
+
+
+def _encode_subject(operation: Operation) -> str:
+    if operation.subject_id == PLATFORM_ID:
+        return ""
+    return encode_id(_SUBJECTS[operation.kind], operation.subject_id)
 
 
 def _encode_count(count: StoreCount) -> pb.StoreCount:

@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     Row,
+    Select,
     Text,
     Uuid,
     bindparam,
@@ -22,7 +24,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from minirag.domain.operations import Operation, OperationKind, OperationState, StoreCount
+from minirag.domain.operations import (
+    PLATFORM_ID,
+    DriftCount,
+    Operation,
+    OperationKind,
+    OperationState,
+    StoreCount,
+)
 from minirag.repositories.postgres.tables import metadata, operations, tenants
 from minirag.repositories.postgres.transaction import Transaction
 
@@ -34,6 +43,9 @@ _ENDED = (
     OperationState.FAILED.value,
     OperationState.CANCELLED.value,
 )
+_POSITION = bindparam("position_at", type_=JSONB())
+_FORGOTTEN = {"request": type_coerce({}, JSONB()), "position": type_coerce({}, JSONB())}
+_OF_PLATFORM = (OperationKind.DELETE_TENANT.value, OperationKind.RECONCILE.value)
 _IS_OPEN = operations.c.state.not_in(_ENDED)
 _IS_THE_OPERATION = (operations.c.tenant_id == _TENANT, operations.c.id == _OPERATION)
 
@@ -72,6 +84,59 @@ _FINISH = (
         end_time=func.clock_timestamp(),
         error="",
         remaining=_COUNTS,
+        **_FORGOTTEN,
+    )
+)
+# Its position stays: documents that it has hidden by then are still to be erased.
+_CANCEL = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, _IS_OPEN)
+    .values(
+        state=OperationState.CANCELLED.value,
+        start_time=func.least(operations.c.start_time, func.clock_timestamp()),
+        end_time=func.clock_timestamp(),
+        error="",
+        request=type_coerce({}, JSONB()),
+    )
+)
+_TAKE = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, _IS_OPEN)
+    .values(
+        state=OperationState.RUNNING.value,
+        start_time=func.least(operations.c.start_time, func.clock_timestamp()),
+        position=_POSITION,
+        total=func.greatest(operations.c.total, bindparam("new_total", type_=BigInteger())),
+    )
+)
+_MOVE = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, operations.c.position == _POSITION)
+    .values(position=bindparam("new_position", type_=JSONB()))
+)
+# Of two workers that did the same page, as one had lost its lease, only the first counts it.
+_ADVANCE = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, operations.c.position == _POSITION)
+    .values(
+        position=type_coerce({}, JSONB()),
+        done=operations.c.done + bindparam("more_done", type_=BigInteger()),
+        total=func.greatest(
+            operations.c.total, operations.c.done + bindparam("more_done", type_=BigInteger())
+        ),
+        erased=_COUNTS,
+        remaining=bindparam("left", type_=JSONB()),
+        error="",
+    )
+)
+_CLOSE_OTHERS = (
+    update(operations)
+    .where(operations.c.tenant_id == _TENANT, operations.c.id != _OPERATION, _IS_OPEN)
+    .values(
+        state=OperationState.CANCELLED.value,
+        end_time=func.clock_timestamp(),
+        error="",
+        **_FORGOTTEN,
     )
 )
 
@@ -98,30 +163,33 @@ class PostgresOperationRepository:
                 "error": operation.error,
                 "erased": _encode(operation.erased),
                 "remaining": _encode(operation.remaining),
+                "collection_id": operation.collection_id,
+                "done": operation.done,
+                "total": operation.total,
+                "drift": [asdict(one) for one in operation.drift],
+                "request": dict(operation.request),
+                "position": dict(operation.position),
+                "dry_run": operation.dry_run,
             },
         )
 
     async def get(self, operation_id: UUID) -> Operation | None:
-        statement = select(operations).where(operations.c.id == operation_id)
-        if self._tenant_id is not None:
-            statement = statement.where(operations.c.tenant_id == self._tenant_id)
+        statement = self._narrow(select(operations).where(operations.c.id == operation_id))
         row = await self._transaction.first(statement)
-        return None if row is None else _operation(row)
+        return None if row is None else operation_from_row(row)
 
     async def find_open(self, kind: OperationKind, subject_id: UUID) -> Operation | None:
         row = await self._transaction.first(
             _FIND_OPEN,
             {"of_tenant": self._tenant_id, "of_kind": kind.value, "of_subject": subject_id},
         )
-        return None if row is None else _operation(row)
+        return None if row is None else operation_from_row(row)
 
     async def list_page(self, *, after: UUID | None, limit: int) -> list[Operation]:
-        statement = select(operations).order_by(operations.c.id.desc()).limit(limit)
-        if self._tenant_id is not None:
-            statement = statement.where(operations.c.tenant_id == self._tenant_id)
+        statement = self._narrow(select(operations)).order_by(operations.c.id.desc()).limit(limit)
         if after is not None:
             statement = statement.where(operations.c.id < after)
-        return [_operation(row) for row in await self._transaction.all(statement)]
+        return [operation_from_row(row) for row in await self._transaction.all(statement)]
 
     async def hasten(self, operation_id: UUID) -> None:
         await self._transaction.execute(_HASTEN, self._of(operation_id))
@@ -143,8 +211,53 @@ class PostgresOperationRepository:
         }
         await self._transaction.execute(_FINISH, values)
 
+    async def cancel(self, operation_id: UUID) -> bool:
+        return await self._transaction.changes(_CANCEL, self._of(operation_id)) > 0
+
+    async def take(self, operation_id: UUID, position: Mapping[str, Any], *, total: int) -> bool:
+        values = {**self._of(operation_id), "position_at": dict(position), "new_total": total}
+        return await self._transaction.changes(_TAKE, values) > 0
+
+    async def move(
+        self, operation_id: UUID, position: Mapping[str, Any], to: Mapping[str, Any]
+    ) -> bool:
+        values = {
+            **self._of(operation_id),
+            "position_at": dict(position),
+            "new_position": dict(to),
+        }
+        return await self._transaction.changes(_MOVE, values) > 0
+
+    async def advance(
+        self,
+        operation_id: UUID,
+        position: Mapping[str, Any],
+        *,
+        done: int,
+        erased: Sequence[StoreCount],
+        remaining: Sequence[StoreCount],
+    ) -> bool:
+        values = {
+            **self._of(operation_id),
+            "position_at": dict(position),
+            "more_done": done,
+            "counts": _encode(erased),
+            "left": _encode(remaining),
+        }
+        return await self._transaction.changes(_ADVANCE, values) > 0
+
+    async def close_others(self, operation_id: UUID) -> int:
+        return await self._transaction.changes(_CLOSE_OTHERS, self._of(operation_id))
+
+    def _narrow(self, statement: Select[Any]) -> Select[Any]:
+        if self._tenant_id is None:
+            return statement.where(operations.c.kind.in_(_OF_PLATFORM))
+        return statement.where(operations.c.tenant_id == self._tenant_id)
+
     def _of(self, operation_id: UUID) -> dict[str, Any]:
-        return {"of_tenant": self._tenant_id, "of_operation": operation_id}
+        # With no tenant, what the platform changes is its own: reconciliations.
+        tenant_id = PLATFORM_ID if self._tenant_id is None else self._tenant_id
+        return {"of_tenant": tenant_id, "of_operation": operation_id}
 
 
 _COUNTED = [tenants, *(table for table in metadata.sorted_tables if "tenant_id" in table.c)]
@@ -173,7 +286,7 @@ def _encode(counts: Sequence[StoreCount]) -> list[dict[str, Any]]:
     return [asdict(count) for count in counts]
 
 
-def _operation(row: Row[Any]) -> Operation:
+def operation_from_row(row: Row[Any]) -> Operation:
     return Operation(
         id=row.id,
         tenant_id=row.tenant_id,
@@ -186,4 +299,11 @@ def _operation(row: Row[Any]) -> Operation:
         error=row.error,
         erased=tuple(StoreCount(**count) for count in row.erased),
         remaining=tuple(StoreCount(**count) for count in row.remaining),
+        collection_id=row.collection_id,
+        done=row.done,
+        total=row.total,
+        drift=tuple(DriftCount(**count) for count in row.drift),
+        request=row.request,
+        position=row.position,
+        dry_run=row.dry_run,
     )

@@ -19,9 +19,6 @@ from minirag.repositories.postgres.tables import requests
 from minirag.repositories.postgres.transaction import Transaction
 from minirag.services.ports.requests import RequestKey
 
-PLATFORM_ID = UUID(int=0)
-"""Whose requests the platform's are: the nil UUID is no tenant."""
-
 KEPT_FOR = timedelta(hours=24)
 
 _IS_THE_REQUEST = (

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from minirag.domain.documents import Metadata
+from minirag.domain.drift import StoredPoint
 from minirag.domain.retrieval import (
     EmbeddingSpace,
     SparseVector,
@@ -149,6 +150,29 @@ class EdgeVectorStore:
                 break
             size = min(ID_SLICE, limit - len(found))
             page = await self._read(shard.page, tenant_id, where, start, size)
+            found += page
+            if len(page) < size:
+                break
+            after = page[-1].chunk_id
+        return found
+
+    async def scan(
+        self,
+        tenant_id: UUID,
+        space: EmbeddingSpace,
+        where: VectorFilter,
+        *,
+        after: UUID | None,
+        limit: int,
+    ) -> list[StoredPoint]:
+        shard = self._known(space)
+        found: list[StoredPoint] = []
+        while shard is not None and len(found) < limit:
+            start = stored.following(after) if after else None
+            if after and start is None:
+                break
+            size = min(ID_SLICE, limit - len(found))
+            page = await self._read(shard.points, tenant_id, where, start, size)
             found += page
             if len(page) < size:
                 break

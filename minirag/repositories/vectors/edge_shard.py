@@ -9,11 +9,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import qdrant_edge as edge
 
 from minirag.domain.documents import Metadata
+from minirag.domain.drift import StoredPoint
+from minirag.domain.metadata_tokens import metadata_tokens
 from minirag.domain.retrieval import (
     EmbeddingSpace,
     SparseVector,
@@ -117,8 +120,23 @@ class Shard:
         )
         return [stored.hit(_uuid(each.id), each.payload) for each in records]
 
+    def points(
+        self, tenant_id: UUID, where: VectorFilter, start: UUID | None, limit: int
+    ) -> list[StoredPoint]:
+        """As `page`, with all that the points say of themselves."""
+        records, _ = self._shard.scroll(
+            edge.ScrollRequest(
+                offset=start,
+                limit=limit,
+                filter=_filter(tenant_id, where),
+                with_payload=stored.POINT_FIELDS,
+                with_vector=False,
+            )
+        )
+        return [stored.point(_uuid(each.id), each.payload) for each in records]
+
     def set_metadata(self, chunk_ids: Sequence[UUID], metadata: Metadata) -> None:
-        payload = {stored.METADATA: stored.metadata_tokens(metadata)}
+        payload = {stored.METADATA: metadata_tokens(metadata)}
         self._shard.update(edge.UpdateOperation.set_payload(list(chunk_ids), payload))
         self.unflushed += len(chunk_ids)
 
@@ -176,17 +194,18 @@ def _point(tenant_id: UUID, point: VectorPoint) -> edge.Point:
 
 
 def _filter(tenant_id: UUID, where: VectorFilter) -> edge.Filter:
-    return edge.Filter(
-        must=[
-            edge.FieldCondition(
-                each.field,
-                edge.MatchValue(each.any_of[0])
-                if len(each.any_of) == 1
-                else edge.MatchAny(list(each.any_of)),
-            )
-            for each in stored.conditions(tenant_id, where)
-        ]
-    )
+    conditions: list[Any] = [
+        edge.FieldCondition(
+            each.field,
+            edge.MatchValue(each.any_of[0])
+            if len(each.any_of) == 1
+            else edge.MatchAny(list(each.any_of)),
+        )
+        for each in stored.conditions(tenant_id, where)
+    ]
+    if where.chunk_ids:
+        conditions.append(edge.HasIdCondition(set(where.chunk_ids)))
+    return edge.Filter(must=conditions)
 
 
 def _uuid(point_id: edge.PointId) -> UUID:

@@ -5,13 +5,12 @@ A point's id is its chunk's id; its payload holds ids and digests of metadata, n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from uuid import UUID
 
-from minirag.domain.documents import Metadata, MetadataValue
+from minirag.domain.drift import StoredPoint
+from minirag.domain.metadata_tokens import metadata_tokens
 from minirag.domain.retrieval import EmbeddingSpace, VectorFilter, VectorHit, VectorPoint
 
 TENANT = "tenant_id"
@@ -40,6 +39,10 @@ class FieldMatch:
     any_of: tuple[str, ...]
 
 
+POINT_FIELDS = [COLLECTION, DOCUMENT, VERSION, METADATA]
+"""What `point` reads."""
+
+
 def conditions(tenant_id: UUID, where: VectorFilter) -> list[FieldMatch]:
     """Return the conditions that must all hold. The tenant's is always the first of them."""
     found = [FieldMatch(TENANT, (str(tenant_id),))]
@@ -65,23 +68,6 @@ def payload(tenant_id: UUID, point: VectorPoint) -> dict[str, str | list[str]]:
     }
 
 
-def metadata_tokens(metadata: Metadata) -> list[str]:
-    """Return one digest per entry: 32 hex digits of key and value, ascending.
-
-    Digests rather than values: equality of every type through one keyword index whatever the keys
-    are, a small payload for long values, and no owner's text in the vector store. Numbers are equal
-    by value (`1` and `1.0`); `True`, `1` and `"1"` differ.
-    """
-    return sorted(_token(key, value) for key, value in metadata.items())
-
-
-def _token(key: str, value: MetadataValue) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    entry = json.dumps([key, value]).encode()
-    return blake2b(entry, digest_size=16).hexdigest()
-
-
 def require_fit(space: EmbeddingSpace, points: Iterable[VectorPoint]) -> None:
     """Raise `ValueError` where a point's dense vector isn't one of the space."""
     for point in points:
@@ -102,6 +88,26 @@ def hit(chunk_id: UUID, stored: Mapping[str, object] | None, score: float = 0.0)
     """Return the hit for a stored point, read with its payload's version."""
     version_id = (stored or {})[VERSION]
     return VectorHit(chunk_id, UUID(str(version_id)), score)
+
+
+def point(chunk_id: UUID, stored: Mapping[str, object] | None) -> StoredPoint:
+    """Return what a point says of itself; it may have been damaged, or written by somebody else."""
+    held = stored or {}
+    tokens = held.get(METADATA)
+    return StoredPoint(
+        chunk_id,
+        _id(held.get(COLLECTION)),
+        _id(held.get(DOCUMENT)),
+        _id(held.get(VERSION)),
+        tuple(map(str, tokens)) if isinstance(tokens, list) else (),
+    )
+
+
+def _id(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
 
 
 def best(hits: Iterable[VectorHit], limit: int) -> list[VectorHit]:

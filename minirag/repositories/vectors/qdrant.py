@@ -14,6 +14,8 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from qdrant_client.local.async_qdrant_local import AsyncQdrantLocal
 
 from minirag.domain.documents import Metadata
+from minirag.domain.drift import StoredPoint
+from minirag.domain.metadata_tokens import metadata_tokens
 from minirag.domain.retrieval import (
     EmbeddingSpace,
     SparseVector,
@@ -130,7 +132,7 @@ class QdrantVectorStore:
         with suppress(_SpaceMissing), self._request_to(space):
             await self._client.set_payload(
                 _collection(space),
-                payload={stored.METADATA: stored.metadata_tokens(metadata)},
+                payload={stored.METADATA: metadata_tokens(metadata)},
                 points=_filter(tenant_id, VectorFilter(document_ids=(document_id,))),
                 wait=True,
             )
@@ -176,6 +178,29 @@ class QdrantVectorStore:
                 with_payload=[stored.VERSION],
             )
             return [stored.hit(UUID(str(each.id)), each.payload) for each in records]
+        return []
+
+    async def scan(
+        self,
+        tenant_id: UUID,
+        space: EmbeddingSpace,
+        where: VectorFilter,
+        *,
+        after: UUID | None,
+        limit: int,
+    ) -> list[StoredPoint]:
+        start = stored.following(after) if after else None
+        if limit < 1 or (after and start is None) or not await self._is_there(space):
+            return []
+        with suppress(_SpaceMissing), self._request_to(space):
+            records, _ = await self._client.scroll(
+                _collection(space),
+                scroll_filter=_filter(tenant_id, where),
+                limit=limit,
+                offset=None if start is None else str(start),
+                with_payload=stored.POINT_FIELDS,
+            )
+            return [stored.point(UUID(str(each.id)), each.payload) for each in records]
         return []
 
     async def ping(self) -> None:
@@ -320,14 +345,16 @@ def _point(tenant_id: UUID, point: VectorPoint) -> models.PointStruct:
 
 
 def _filter(tenant_id: UUID, where: VectorFilter) -> models.Filter:
-    return models.Filter(
-        must=[
-            models.FieldCondition(
-                key=each.field,
-                match=models.MatchValue(value=each.any_of[0])
-                if len(each.any_of) == 1
-                else models.MatchAny(any=list(each.any_of)),
-            )
-            for each in stored.conditions(tenant_id, where)
-        ]
-    )
+    conditions: list[models.Condition] = [
+        models.FieldCondition(
+            key=each.field,
+            match=models.MatchValue(value=each.any_of[0])
+            if len(each.any_of) == 1
+            else models.MatchAny(any=list(each.any_of)),
+        )
+        for each in stored.conditions(tenant_id, where)
+    ]
+    if where.chunk_ids:
+        ids: list[models.ExtendedPointId] = [str(each) for each in where.chunk_ids]
+        conditions.append(models.HasIdCondition(has_id=ids))
+    return models.Filter(must=conditions)

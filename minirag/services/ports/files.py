@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from minirag.domain.chunks import ParsedText
+from minirag.domain.chunks import ChunkSizes, ParsedText
+from minirag.domain.drift import BlobEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ class BlobStore(Protocol):
 
     async def list_prefix(self, prefix: str, *, limit: int) -> list[str]: ...
 
+    def scan_prefix(self, prefix: str) -> AsyncIterator[list[BlobEntry]]:
+        """Every blob under `prefix`, as `delete_prefix`, some hundreds at a time, in any order."""
+
     async def ping(self) -> None: ...
 
 
@@ -67,5 +71,5 @@ class ChunkDraft:
 
 
 class Chunker(Protocol):
-    def chunk(self, parsed: ParsedText) -> list[ChunkDraft]:
+    def chunk(self, parsed: ParsedText, sizes: ChunkSizes) -> list[ChunkDraft]:
         """Cut a text into passages, in order, by its structure. CPU-bound: call it off the loop."""

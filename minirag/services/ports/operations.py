@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
 from minirag.domain.operations import Operation, OperationKind, OperationState, StoreCount
+from minirag.domain.purging import PurgeFilter
 
 
 class OperationRepository(Protocol):
-    """In tenant reach the tenant's operations, in platform reach those that the platform began.
+    """In tenant reach the tenant's operations, in platform reach those of the platform: erasures of tenants,
+    which it only reads there, and reconciliations.
 
     They outlive what they work on, a tenant included.
     """
@@ -38,6 +41,46 @@ class OperationRepository(Protocol):
         self, operation_id: UUID, state: OperationState, remaining: Sequence[StoreCount] = ()
     ) -> None:
         """To a last state; nothing to one that has one."""
+
+    async def cancel(self, operation_id: UUID) -> bool:
+        """To CANCELLED; False for one that has ended."""
+
+    async def take(self, operation_id: UUID, position: Mapping[str, Any], *, total: int) -> bool:
+        """To RUNNING, with what is worked on next; False for one that has ended. `total` only grows."""
+
+    async def move(
+        self, operation_id: UUID, position: Mapping[str, Any], to: Mapping[str, Any]
+    ) -> bool:
+        """Write more into a position; False when somebody else has changed it. Its state doesn't matter."""
+
+    async def advance(
+        self,
+        operation_id: UUID,
+        position: Mapping[str, Any],
+        *,
+        done: int,
+        erased: Sequence[StoreCount],
+        remaining: Sequence[StoreCount],
+    ) -> bool:
+        """What was taken at `position` is done, also when the operation was cancelled meanwhile. `done` more
+        than before; the counts are the whole operation's. False when somebody else has advanced it."""
+
+    async def close_others(self, operation_id: UUID) -> int:
+        """The tenant goes: cancel all its operations that are open but this one; return how many."""
+
+
+class PurgeRepository(Protocol):
+    """Documents that match a filter; those that are DELETING are invisible to it, save to `count_rows`."""
+
+    async def count(self, wanted: PurgeFilter) -> int: ...
+
+    async def list_ids(
+        self, wanted: PurgeFilter, *, created_before: datetime | None, limit: int
+    ) -> list[UUID]:
+        """The oldest first; None for those of any age."""
+
+    async def count_rows(self, document_ids: Sequence[UUID]) -> Mapping[str, int]:
+        """Rows of these documents, by table."""
 
 
 class HoldingsRepository(Protocol):

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from minirag.domain.documents import Metadata
+from minirag.domain.drift import StoredPoint
 from minirag.domain.retrieval import (
     EmbeddingSpace,
     SparseVector,
@@ -75,6 +76,17 @@ class VectorStore(Protocol):
         limit: int,
     ) -> list[VectorHit]:
         """Points by ascending chunk id, past `after`; scores are 0."""
+
+    async def scan(
+        self,
+        tenant_id: UUID,
+        space: EmbeddingSpace,
+        where: VectorFilter,
+        *,
+        after: UUID | None,
+        limit: int,
+    ) -> list[StoredPoint]:
+        """As `list_points`, with what the points say of themselves; damaged ones, too."""
 
     async def ping(self) -> None:
         """One round trip; raises `Unavailable`."""

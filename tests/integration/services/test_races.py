@@ -184,7 +184,7 @@ async def test_collection_is_erased_although_an_upload_into_it_commits_meanwhile
 
     ((state,),) = await world.fetch("SELECT state FROM jobs WHERE tenant_id = $1", world.tenant_id)
     assert state == "PENDING"
-    await world.erasure.erase_collection(
+    await world.bulk_erasure.erase_collection(
         await world.take_job(JobKind.ERASE_COLLECTION),
     )
     assert await world.count_rows("documents") == await world.count_rows("collections") == 0

@@ -43,6 +43,7 @@ from minirag.services.offboarding import OffboardingService
 from minirag.services.ports.requests import RequestKey
 from minirag.services.pricing import Pricing
 from minirag.services.quota_events import QuotaEvents
+from minirag.services.repairing import Repair
 from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever, SearchOutcome
 from minirag.services.spaces import EmbeddingSpaces
@@ -197,6 +198,14 @@ class World:
         self.ingestion = self.make_ingestion(self.embeddings)
         self.erasure = Erasure(self.uow, self.blobs, self.vectors, self.spaces)
         self.bulk_erasure = BulkErasure(self.uow, self.blobs, self.vectors, self.spaces)
+        self.repair = Repair(
+            self.uow,
+            self.vectors,
+            self.spaces,
+            self._make_batches(self.embeddings),
+            self.meter,
+            chunk_sizes=ChunkSizes(CHUNK_TOKENS),
+        )
         self.tenant_erasure = TenantErasure(
             self.uow, self.blobs, self.vectors, self.spaces, queue=None
         )
@@ -214,6 +223,7 @@ class World:
                 JobKind.PURGE_DOCUMENTS: self.bulk_erasure.purge_documents,
                 JobKind.ERASE_TENANT: self.tenant_erasure.erase_tenant,
                 JobKind.UPDATE_METADATA: self.erasure.update_metadata,
+                JobKind.REPAIR_VERSION: self.repair.repair_version,
             },
             {JobKind.INGEST_VERSION: self.ingestion.give_up},
             lease_seconds=30,
@@ -233,18 +243,23 @@ class World:
             StructuredChunker(),
             self.vectors,
             self.spaces,
-            EmbeddingBatches(
-                self.uow,
-                self.vectors,
-                embeddings,
-                self.encoder,
-                self.meter,
-                BatchLimits(BATCH_SIZE, batch_tokens, in_flight),
-                timeout=5,
-            ),
+            self._make_batches(embeddings, in_flight, batch_tokens),
             self.meter,
             self.cancellation,
             chunk_sizes=ChunkSizes(CHUNK_TOKENS),
+        )
+
+    def _make_batches(
+        self, embeddings: Any, in_flight: int = 1, batch_tokens: int = BATCH_TOKENS
+    ) -> EmbeddingBatches:
+        return EmbeddingBatches(
+            self.uow,
+            self.vectors,
+            embeddings,
+            self.encoder,
+            self.meter,
+            BatchLimits(BATCH_SIZE, batch_tokens, in_flight),
+            timeout=5,
         )
 
     def make_retriever(self, vectors: Any) -> Retriever:

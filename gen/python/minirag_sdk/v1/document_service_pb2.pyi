@@ -1,5 +1,6 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -71,7 +72,7 @@ RETRIEVAL_MODE_LEXICAL: RetrievalMode
 RETRIEVAL_MODE_DENSE: RetrievalMode
 
 class Collection(_message.Message):
-    __slots__ = ("id", "display_name", "description", "embedding_model", "document_count", "create_time", "update_time", "etag")
+    __slots__ = ("id", "display_name", "description", "embedding_model", "document_count", "create_time", "update_time", "etag", "chunking")
     ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +81,7 @@ class Collection(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    CHUNKING_FIELD_NUMBER: _ClassVar[int]
     id: str
     display_name: str
     description: str
@@ -88,10 +90,19 @@ class Collection(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
     etag: str
-    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., embedding_model: _Optional[str] = ..., document_count: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
+    chunking: ChunkingSettings
+    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., embedding_model: _Optional[str] = ..., document_count: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., chunking: _Optional[_Union[ChunkingSettings, _Mapping]] = ...) -> None: ...
+
+class ChunkingSettings(_message.Message):
+    __slots__ = ("max_tokens", "overlap_tokens")
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    max_tokens: int
+    overlap_tokens: int
+    def __init__(self, max_tokens: _Optional[int] = ..., overlap_tokens: _Optional[int] = ...) -> None: ...
 
 class Document(_message.Message):
-    __slots__ = ("id", "collection_id", "external_id", "display_name", "metadata", "state", "failure", "version_id", "version", "published_version_id", "media_type", "file_name", "byte_size", "sha256", "text_bytes", "page_count", "chunk_count", "chunks_indexed", "create_time", "update_time", "etag", "revision_token")
+    __slots__ = ("id", "collection_id", "external_id", "display_name", "metadata", "state", "failure", "version_id", "version", "published_version_id", "media_type", "file_name", "byte_size", "sha256", "text_bytes", "page_count", "chunk_count", "chunks_indexed", "create_time", "update_time", "etag", "revision_token", "time_left")
     ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +125,7 @@ class Document(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     REVISION_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
     id: str
     collection_id: str
     external_id: str
@@ -136,7 +148,8 @@ class Document(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     etag: str
     revision_token: str
-    def __init__(self, id: _Optional[str] = ..., collection_id: _Optional[str] = ..., external_id: _Optional[str] = ..., display_name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., state: _Optional[_Union[DocumentState, str]] = ..., failure: _Optional[_Union[DocumentFailure, _Mapping]] = ..., version_id: _Optional[str] = ..., version: _Optional[int] = ..., published_version_id: _Optional[str] = ..., media_type: _Optional[str] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., text_bytes: _Optional[int] = ..., page_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., chunks_indexed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., revision_token: _Optional[str] = ...) -> None: ...
+    time_left: _duration_pb2.Duration
+    def __init__(self, id: _Optional[str] = ..., collection_id: _Optional[str] = ..., external_id: _Optional[str] = ..., display_name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., state: _Optional[_Union[DocumentState, str]] = ..., failure: _Optional[_Union[DocumentFailure, _Mapping]] = ..., version_id: _Optional[str] = ..., version: _Optional[int] = ..., published_version_id: _Optional[str] = ..., media_type: _Optional[str] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., text_bytes: _Optional[int] = ..., page_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., chunks_indexed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., revision_token: _Optional[str] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class DocumentFailure(_message.Message):
     __slots__ = ("code", "reason")
@@ -221,14 +234,16 @@ class LegScore(_message.Message):
     def __init__(self, rank: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
 
 class CreateCollectionRequest(_message.Message):
-    __slots__ = ("display_name", "description", "request_id")
+    __slots__ = ("display_name", "description", "request_id", "chunking")
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CHUNKING_FIELD_NUMBER: _ClassVar[int]
     display_name: str
     description: str
     request_id: str
-    def __init__(self, display_name: _Optional[str] = ..., description: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    chunking: ChunkingSettings
+    def __init__(self, display_name: _Optional[str] = ..., description: _Optional[str] = ..., request_id: _Optional[str] = ..., chunking: _Optional[_Union[ChunkingSettings, _Mapping]] = ...) -> None: ...
 
 class CreateCollectionResponse(_message.Message):
     __slots__ = ("collection",)

@@ -193,8 +193,8 @@ class DocumentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateCollection(self, request, context):
-        """UpdateCollection changes a collection's name or description. A key that is restricted to some
-        collections may change the description only. Scope INGEST.
+        """UpdateCollection changes a collection's name, description or chunking. A key that is restricted to some
+        collections can't change the name. Scope INGEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,86 @@
+"""Calling operations off, where that can be done."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from minirag.domain.access import Principal, TenantContext
+from minirag.domain.ids import IdKind, encode_id
+from minirag.domain.operations import Operation, OperationKind, OperationState
+from minirag.errors import FailedPrecondition
+from minirag.services.auditing import record_change
+from minirag.services.idempotency import recall, remember
+from minirag.services.lookups import not_found
+from minirag.services.offboarding import OffboardingService
+from minirag.services.ports.operations import OperationRepository
+from minirag.services.ports.requests import RequestKey
+from minirag.services.ports.storage import (
+    PlatformUnitOfWork,
+    TenantUnitOfWork,
+    UnitOfWorkFactory,
+)
+
+_STOPPABLE = {OperationKind.PURGE_DOCUMENTS, OperationKind.RECONCILE}
+"""Those that go on page by page, and look before each whether they are still wanted."""
+
+
+class OperationCanceller:
+    def __init__(self, uow: UnitOfWorkFactory, offboarding: OffboardingService) -> None:
+        self._uow = uow
+        self._offboarding = offboarding
+
+    async def cancel(
+        self, caller: Principal, operation_id: UUID, *, request: RequestKey | None
+    ) -> Operation:
+        """Call it off and return it; one that is CANCELLED already as it is.
+
+        Raises `FailedPrecondition` for one that has ended, or can't be undone or stopped.
+        """
+        if isinstance(caller, TenantContext):
+            async with self._uow.tenant(caller) as uow:
+                return await self._cancel(uow, caller.tenant_id, operation_id, request)
+        async with self._uow.platform() as platform:
+            found = await _get(platform.operations, operation_id)
+            if found.kind is not OperationKind.DELETE_TENANT:
+                return await self._cancel(platform, None, operation_id, request)
+        if found.state is not OperationState.CANCELLED:
+            _require_open(found)
+            await self._offboarding.undelete(found.subject_id, request=request)
+        async with self._uow.platform() as platform:
+            return await _get(platform.operations, operation_id)
+
+    async def _cancel(
+        self,
+        uow: TenantUnitOfWork | PlatformUnitOfWork,
+        tenant_id: UUID | None,
+        operation_id: UUID,
+        request: RequestKey | None,
+    ) -> Operation:
+        found = await _get(uow.operations, operation_id)
+        if await recall(uow.requests, request) or found.state is OperationState.CANCELLED:
+            return found
+        _require_open(found)
+        if found.kind not in _STOPPABLE:
+            raise FailedPrecondition(
+                "the operation can't be called off: what it erases was hidden for good when it was accepted"
+            )
+        if not await uow.operations.cancel(operation_id):
+            _require_open(await _get(uow.operations, operation_id))
+        await remember(uow.requests, request, operation_id=operation_id)
+        named = encode_id(IdKind.OPERATION, operation_id)
+        await record_change(uow.audit, tenant_id, "operation", named, kind=found.kind.value)
+        return await _get(uow.operations, operation_id)
+
+
+async def _get(operations: OperationRepository, operation_id: UUID) -> Operation:
+    found = await operations.get(operation_id)
+    if found is None:
+        raise not_found(IdKind.OPERATION, operation_id)
+    return found
+
+
+def _require_open(operation: Operation) -> None:
+    if operation.state.is_final:
+        raise FailedPrecondition(
+            f"the operation has ended ({operation.state}): there is nothing to call off"
+        )
