@@ -31,7 +31,7 @@ _CHAPTER_TYPES = ("application/xhtml+xml", "text/html", "text/x-oeb1-document")
 _FONT_ALGORITHMS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 """They disguise fonts, which need no reading; any other one encrypts the chapters."""
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
-_ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{1,30});")
+_ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{0,30});")
 _XML_ENTITIES = ("amp", "lt", "gt", "quot", "apos")
 
 
