@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 import structlog
 
+from minirag.domain.turns import Turns
 from minirag.services.ports.work import DueJobRepository, JobQueue
 from worker.outage import OutageLog
 
@@ -46,8 +48,11 @@ class Relay:
     """Hands due jobs to the queue while fewer than `window` wait in it.
 
     The small window is what makes tenants take turns: the order of the queue is settled late, by
-    `take_due`. Any number of relays may run at once. Outages of Postgres or Redis pass by
-    themselves; jobs lost in between are handed on again after `resend_after` seconds.
+    `take_due`. A tenant that has nothing in the queue or under way, and whose turn it is, doesn't wait for
+    room in it: its first job goes to the front.
+
+    Any number of relays may run at once. Outages of Postgres or Redis pass by themselves; jobs lost in
+    between are handed on again after `resend_after` seconds.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Relay:
         self._housekeeping = tuple(housekeeping)
         self._wake = asyncio.Event()
         self._may_hold_more = False
+        self._turns = Turns()
         self._taken = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -106,17 +112,29 @@ class Relay:
     async def hand_on(self) -> int:
         """Make one pass and return how many jobs were handed on."""
         self._taken = 0
-        room = self._window - await self._queue.depth()
-        if room <= 0:
-            self._may_hold_more = True
-            return 0
+        depth = await self._queue.depth()
+        room = self._window - depth
+        newcomers: list[tuple[UUID, UUID]] = []
+        jobs: list[tuple[UUID, UUID]] = []
         async with self._uow_factory.platform() as uow:
-            jobs = await uow.due_jobs.take_due(limit=room, resend_after_seconds=self._resend_after)
-        self._may_hold_more = len(jobs) == room
+            if depth:
+                newcomers = await uow.due_jobs.take_due(
+                    limit=self._window,
+                    resend_after_seconds=self._resend_after,
+                    turns=self._turns,
+                    only_newcomers=True,
+                )
+            if room > 0:
+                jobs = await uow.due_jobs.take_due(
+                    limit=room, resend_after_seconds=self._resend_after, turns=self._turns
+                )
+        self._may_hold_more = room <= 0 or len(jobs) == room
         # Only now that the transaction is committed: a worker may claim within the millisecond.
+        if newcomers:
+            await self._queue.enqueue(newcomers, in_front=True)
         if jobs:
             await self._queue.enqueue(jobs)
-        return len(jobs)
+        return len(newcomers) + len(jobs)
 
     async def _hand_on_for_ever(self) -> None:
         outage = OutageLog("relay")

@@ -68,13 +68,15 @@ class RqJobQueue:
         self._forget = self._redis.register_script(FORGET_UNLESS_QUEUED)
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="minirag-job-queue")
 
-    async def enqueue(self, jobs: Sequence[tuple[UUID, UUID]]) -> None:
+    async def enqueue(self, jobs: Sequence[tuple[UUID, UUID]], *, in_front: bool = False) -> None:
         """Hand (tenant_id, job_id) pairs to the workers; one that waits in the queue is left alone.
 
-        A record of the same job that failed, finished or lost its worker doesn't stand in the way.
+        With `in_front` they are taken next, in their order. A record of the same job that failed, finished or
+        lost its worker doesn't stand in the way.
         """
         if jobs:
-            await self._call(lambda: self._enqueue(jobs))
+            ordered = list(reversed(jobs)) if in_front else jobs
+            await self._call(lambda: self._enqueue(ordered, in_front))
 
     async def depth(self) -> int:
         """Jobs handed on and not yet taken by a worker."""
@@ -143,7 +145,7 @@ class RqJobQueue:
             pipeline.execute()
         return len(keys)
 
-    def _enqueue(self, jobs: Sequence[tuple[UUID, UUID]]) -> None:
+    def _enqueue(self, jobs: Sequence[tuple[UUID, UUID]], in_front: bool) -> None:
         with self._redis.pipeline(transaction=False) as pipeline:
             for _, job_id in jobs:
                 keys = [Job.key_for(str(job_id)), self._queue.key]
@@ -161,6 +163,7 @@ class RqJobQueue:
                     ttl=RECORD_TTL,
                     result_ttl=0,
                     failure_ttl=FAILURE_TTL,
+                    at_front=in_front,
                 )
             except DuplicateJobError:
                 continue

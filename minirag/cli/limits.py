@@ -25,6 +25,7 @@ WORDING = {
     "tokens_per_day": "Tokens a day",
     "cost_usd_per_month": "US dollars a month",
     "concurrent_streams": "Streams at once",
+    "ingest_weight": "Weight of its documents",
 }
 USED = {
     "documents": "documents",
@@ -80,6 +81,7 @@ def set_limits(
     tokens_per_day: Annotated[str, _option("tokens-per-day")] = "",
     cost_usd_per_month: Annotated[str, _option("usd-per-month")] = "",
     concurrent_streams: Annotated[str, _option("streams")] = "",
+    ingest_weight: Annotated[str, _option("ingest-weight")] = "",
 ) -> None:
     """Set limits; those that aren't named stay as they are. Servers hold to them within 5 s."""
     from google.protobuf.field_mask_pb2 import FieldMask
@@ -93,6 +95,7 @@ def set_limits(
         "tokens_per_day": tokens_per_day,
         "cost_usd_per_month": cost_usd_per_month,
         "concurrent_streams": concurrent_streams,
+        "ingest_weight": ingest_weight,
     }
     named = {name: _parse(name, text) for name, text in given.items() if text}
     if not named:

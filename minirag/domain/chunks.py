@@ -42,6 +42,15 @@ class ParsedText:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkSizes:
+    """How large chunks are, in tokens as the chunker estimates them."""
+
+    max_tokens: int
+    overlap_tokens: int = 0
+    """At most so much of a chunk is repeated at the start of the next one of the same section."""
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """A passage of one document version, small enough to embed."""
 

@@ -24,7 +24,7 @@ class Measure(enum.StrEnum):
 class Limits:
     """None means no limit, 0 nothing at all. Days and months are UTC's.
 
-    Keys have no limits of their own on what a tenant stores: the first three are None there.
+    Keys have no limits of their own on what a tenant stores: the first three are None there, and the last.
     """
 
     documents: int | None = None
@@ -34,6 +34,8 @@ class Limits:
     tokens_per_day: int | None = None
     cost_usd_per_month: float | None = None
     concurrent_streams: int | None = None
+    ingest_weight: int | None = None
+    """No limit, but how many turns its documents get for each one of a tenant without: 1 when None."""
 
 
 UNLIMITED = Limits()

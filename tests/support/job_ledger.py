@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from minirag.domain.turns import Turns
 from minirag.errors import Unavailable
 
 SCHEMA = """
@@ -28,6 +29,9 @@ SELECT id, tenant_id FROM (
   FROM jobs
   WHERE (state = 'PENDING' OR (state = 'RUNNING' AND lease_until < :now))
     AND (handed_on IS NULL OR handed_on < :now - :resend_after))
+WHERE NOT :newcomers OR (turn = 1 AND tenant_id NOT IN (
+  SELECT tenant_id FROM jobs
+  WHERE state = 'RUNNING' OR (state = 'PENDING' AND handed_on >= :now - :resend_after)))
 ORDER BY turn, number LIMIT :limit
 """
 
@@ -77,12 +81,26 @@ class JobLedger:
             raise Unavailable("The ledger is away")
         yield self
 
-    async def take_due(self, *, limit: int, resend_after_seconds: float) -> list[tuple[UUID, UUID]]:
-        self.takes += 1
+    async def take_due(
+        self,
+        *,
+        limit: int,
+        resend_after_seconds: float,
+        turns: Turns,
+        only_newcomers: bool = False,
+    ) -> list[tuple[UUID, UUID]]:
+        """In turns within one call; the real one keeps them from call to call."""
+        self.takes += not only_newcomers
         now = time.time()
         self._db.execute("BEGIN IMMEDIATE")
         rows = self._db.execute(
-            TAKE_DUE, {"now": now, "resend_after": resend_after_seconds, "limit": limit}
+            TAKE_DUE,
+            {
+                "now": now,
+                "resend_after": resend_after_seconds,
+                "limit": limit,
+                "newcomers": only_newcomers,
+            },
         ).fetchall()
         self._db.executemany(
             "UPDATE jobs SET handed_on = ? WHERE id = ?", [(now, r[0]) for r in rows]
@@ -185,10 +203,11 @@ class ListQueue:
         self.is_away = False
         self.enqueue_fails = False
 
-    async def enqueue(self, jobs: Sequence[tuple[UUID, UUID]]) -> None:
+    async def enqueue(self, jobs: Sequence[tuple[UUID, UUID]], *, in_front: bool = False) -> None:
         if self.is_away or self.enqueue_fails:
             raise Unavailable("The queue is away")
-        self.waiting += [job for job in jobs if job not in self.waiting]
+        new = [job for job in jobs if job not in self.waiting]
+        self.waiting = new + self.waiting if in_front else self.waiting + new
 
     async def depth(self) -> int:
         if self.is_away:

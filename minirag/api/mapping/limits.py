@@ -10,7 +10,9 @@ from minirag.api.mapping.key_limits import MOST
 from minirag.api.validation import RequestCheck
 from minirag.domain.limits import Limits, LimitUsage, Measure
 
-FIELDS = tuple(measure.value for measure in Measure)
+INGEST_WEIGHT = "ingest_weight"
+MOST_WEIGHT = 100
+FIELDS = (*(measure.value for measure in Measure), INGEST_WEIGHT)
 
 
 def encode_limits(limits: Limits) -> pb.Limits:
@@ -36,6 +38,8 @@ def decode_limits(
         value = getattr(wanted, name)
         if not wanted.HasField(name):
             changes[name] = None
+        elif name == INGEST_WEIGHT:
+            changes[name] = check.integer(f"{path}.{name}", value, least=1, most=MOST_WEIGHT)
         elif name == Measure.COST_USD_PER_MONTH:
             changes[name] = check.number(f"{path}.{name}", value, least=0, most=MOST)
         else:

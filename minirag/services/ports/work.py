@@ -8,13 +8,17 @@ from typing import Protocol
 from uuid import UUID
 
 from minirag.domain.jobs import Job, JobKind
+from minirag.domain.turns import Turns
 
 
 class JobQueue(Protocol):
     """Raises `Unavailable` when Redis is away. Losing its whole content loses no work."""
 
-    async def enqueue(self, jobs: Sequence[tuple[UUID, UUID]]) -> None:
-        """Hand (tenant_id, job_id) pairs to the workers; one that is queued already is left alone."""
+    async def enqueue(self, jobs: Sequence[tuple[UUID, UUID]], *, in_front: bool = False) -> None:
+        """Hand (tenant_id, job_id) pairs to the workers; one that is queued already is left alone.
+
+        With `in_front` they are taken next, in their order, before all that waits.
+        """
 
     async def depth(self) -> int:
         """Jobs handed on and not yet taken by a worker."""
@@ -34,6 +38,12 @@ class JobRepository(Protocol):
 
     async def withdraw(self, kind: JobKind, subject_id: UUID) -> int:
         """Remove those that nobody has claimed; return how many."""
+
+    async def forget_idle(self, subject_ids: Sequence[UUID]) -> int:
+        """Remove those of any kind that nobody has claimed, or that are DEAD; return how many."""
+
+    async def is_busy(self, subject_id: UUID, *, except_job: UUID) -> bool:
+        """True while somebody else holds a job of any kind on the subject."""
 
     async def claim(self, job_id: UUID, *, owner: str, lease_seconds: float) -> Job | None:
         """Take it if it is due and nobody holds it; None otherwise. Counts the attempt."""
@@ -61,11 +71,23 @@ class JobRepository(Protocol):
 class DueJobRepository(Protocol):
     """The relay's view over all tenants: ids only."""
 
-    async def take_due(self, *, limit: int, resend_after_seconds: float) -> list[tuple[UUID, UUID]]:
-        """(tenant_id, job_id) of due jobs, one per tenant in turn, marked as handed on now.
+    async def take_due(
+        self,
+        *,
+        limit: int,
+        resend_after_seconds: float,
+        turns: Turns,
+        only_newcomers: bool = False,
+    ) -> list[tuple[UUID, UUID]]:
+        """(tenant_id, job_id) of due jobs, marked as handed on now, in the order of their tenants' turns,
+        which are noted in `turns`.
 
-        Due: PENDING with run_after passed, or RUNNING with an expired lease; and not handed on within
-        the last `resend_after_seconds`. Concurrent relays never take the same job (SKIP LOCKED).
+        With `only_newcomers`, the first job of each tenant whose turn it is and that has none in the queue or
+        under way. Due: PENDING with run_after passed, or RUNNING with an expired lease; and not handed on
+        within the last `resend_after_seconds`. Concurrent relays never take the same job (SKIP LOCKED).
         """
+
+    async def is_another_waiting(self, tenant_id: UUID, *, seconds: float) -> bool:
+        """True when another tenant has nothing under way, and had a job in the queue for so long."""
 
     async def count_unfinished(self) -> int: ...

@@ -14,6 +14,7 @@ import pytest
 
 from minirag.domain.ids import new_id
 from minirag.domain.jobs import JobKind, JobState
+from minirag.domain.turns import Turns
 from minirag.repositories.postgres.due_jobs import INDEX_SCANS_ONLY, TAKE_DUE
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from tests.integration.postgres.records import add_tenant
@@ -42,15 +43,34 @@ async def expire_leases(app: asyncpg.Connection, tenant_id: UUID) -> None:
 
 
 async def take_due(
-    uow: PostgresUnitOfWorkFactory, *, limit: int = 100, resend: float = FOREVER
+    uow: PostgresUnitOfWorkFactory,
+    *,
+    limit: int = 100,
+    resend: float = FOREVER,
+    turns: Turns | None = None,
+    only_newcomers: bool = False,
 ) -> list[tuple[UUID, UUID]]:
     async with uow.platform() as platform:
-        return await platform.due_jobs.take_due(limit=limit, resend_after_seconds=resend)
+        return await platform.due_jobs.take_due(
+            limit=limit,
+            resend_after_seconds=resend,
+            turns=turns or Turns(),
+            only_newcomers=only_newcomers,
+        )
 
 
 async def count_reads(app: asyncpg.Connection, *, limit: int) -> int:
     """How many jobs (and entries of their indexes) one look for due jobs reads."""
-    query = TAKE_DUE.text.replace(":page_limit", str(limit)).replace(":resend", str(FOREVER))
+    query = TAKE_DUE.text
+    for name, value in {
+        "page_limit": str(limit),
+        "resend": str(FOREVER),
+        "clock": "0.0",
+        "tenants": "ARRAY[]::uuid[]",
+        "starts": "ARRAY[]::double precision[]",
+        "newcomers": "false",
+    }.items():
+        query = query.replace(f":{name}", value)
     async with app.transaction():
         await app.execute(f"SET LOCAL app.platform = 'on'; {INDEX_SCANS_ONLY}")
         plan = json.loads(await app.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}"))
@@ -229,10 +249,10 @@ async def test_two_relays_at_once_share_the_work_without_waiting(
     await add_jobs(uow, tenant_id, 40)
 
     async with uow.platform() as first, uow.platform() as second:
-        ours = await first.due_jobs.take_due(limit=20, resend_after_seconds=FOREVER)
+        ours = await first.due_jobs.take_due(limit=20, resend_after_seconds=FOREVER, turns=Turns())
         # The first still holds its rows: a relay that waited for them would wait for ever here.
         theirs = await asyncio.wait_for(
-            second.due_jobs.take_due(limit=20, resend_after_seconds=FOREVER), 10
+            second.due_jobs.take_due(limit=20, resend_after_seconds=FOREVER, turns=Turns()), 10
         )
 
     assert len(ours) == len(theirs) == 20
@@ -273,3 +293,88 @@ async def test_a_backlog_of_one_tenant_is_not_read_through(
 
     assert Counter(tenant for tenant, _ in due) == {big: 97, small: 3}
     assert 100 <= reads < 5_000
+
+
+async def test_turns_go_on_from_one_look_to_the_next(uow: PostgresUnitOfWorkFactory) -> None:
+    """Were each look a beginning, the two with the oldest jobs would have every turn."""
+    tenants = [await add_tenant(uow) for _ in range(5)]
+    for tenant_id in tenants:
+        await add_jobs(uow, tenant_id, 20)
+    turns = Turns()
+
+    taken = [job for _ in range(20) for job in await take_due(uow, limit=2, turns=turns)]
+
+    assert Counter(tenant_id for tenant_id, _ in taken) == dict.fromkeys(tenants, 8)
+
+
+async def test_tenant_that_comes_late_has_its_turn_next(uow: PostgresUnitOfWorkFactory) -> None:
+    early, late = await add_tenant(uow), await add_tenant(uow)
+    await add_jobs(uow, early, 50)
+    turns = Turns()
+    for _ in range(10):
+        await take_due(uow, limit=3, turns=turns)
+    (job_id,) = await add_jobs(uow, late)
+
+    assert (late, job_id) in await take_due(uow, limit=2, turns=turns)
+
+
+async def test_weights_share_out_the_turns(uow: PostgresUnitOfWorkFactory) -> None:
+    heavy, light = await add_tenant(uow), await add_tenant(uow)
+    for tenant_id in (heavy, light):
+        await add_jobs(uow, tenant_id, 60)
+    async with uow.platform() as platform:
+        await platform.tenants.set_limits(heavy, {"ingest_weight": 3})
+    turns = Turns()
+
+    taken = [job for _ in range(20) for job in await take_due(uow, limit=2, turns=turns)]
+
+    assert Counter(tenant_id for tenant_id, _ in taken) == {heavy: 30, light: 10}
+
+
+async def test_newcomers_are_those_with_nothing_in_hand_whose_turn_it_is(
+    uow: PostgresUnitOfWorkFactory, app: asyncpg.Connection
+) -> None:
+    busy, queued, new = [await add_tenant(uow) for _ in range(3)]
+    (running,) = await add_jobs(uow, busy)
+    async with uow.tenant(busy) as unit:
+        await unit.jobs.claim(running, owner="a", lease_seconds=60)
+    await add_jobs(uow, queued)
+    await take_due(uow)
+    for tenant_id in (busy, queued):
+        await add_jobs(uow, tenant_id, 3)
+    newest = await add_jobs(uow, new, 3)
+    turns = Turns()
+
+    newcomers = await take_due(uow, turns=turns, only_newcomers=True)
+    again = await take_due(uow, turns=turns, only_newcomers=True)
+
+    assert newcomers == [(new, newest[0])]
+    assert again == []
+    async with uow.tenant(new) as unit:
+        await unit.jobs.claim(newest[0], owner="a", lease_seconds=60)
+        await unit.jobs.complete(newest[0], owner="a")
+    # It has nothing in hand, and yet its next turn comes after the others'.
+    assert await take_due(uow, turns=turns, only_newcomers=True) == []
+    others = await take_due(uow, limit=7, turns=turns)
+    assert {tenant_id for tenant_id, _ in others[:2]} == {busy, queued}
+
+
+async def test_a_tenant_waits_when_its_job_stands_in_the_queue_and_none_is_under_way(
+    uow: PostgresUnitOfWorkFactory,
+) -> None:
+    ours, theirs = await add_tenant(uow), await add_tenant(uow)
+
+    async def is_another_waiting(seconds: float = 0.0) -> bool:
+        async with uow.platform() as platform:
+            return await platform.due_jobs.is_another_waiting(ours, seconds=seconds)
+
+    await add_jobs(uow, ours, 2)
+    (first, _) = await add_jobs(uow, theirs, 2)
+    before = await is_another_waiting()
+    await take_due(uow)
+    queued, queued_for_long = await is_another_waiting(), await is_another_waiting(60)
+    async with uow.tenant(theirs) as unit:
+        await unit.jobs.claim(first, owner="a", lease_seconds=60)
+
+    assert (before, queued, queued_for_long) == (False, True, False)
+    assert not await is_another_waiting()

@@ -73,7 +73,7 @@ class Tenant(_message.Message):
     def __init__(self, id: _Optional[str] = ..., slug: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[TenantState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., purge_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("documents", "stored_bytes", "chunks", "requests_per_minute", "tokens_per_day", "cost_usd_per_month", "concurrent_streams")
+    __slots__ = ("documents", "stored_bytes", "chunks", "requests_per_minute", "tokens_per_day", "cost_usd_per_month", "concurrent_streams", "ingest_weight")
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,7 @@ class Limits(_message.Message):
     TOKENS_PER_DAY_FIELD_NUMBER: _ClassVar[int]
     COST_USD_PER_MONTH_FIELD_NUMBER: _ClassVar[int]
     CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    INGEST_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     documents: int
     stored_bytes: int
     chunks: int
@@ -88,7 +89,8 @@ class Limits(_message.Message):
     tokens_per_day: int
     cost_usd_per_month: float
     concurrent_streams: int
-    def __init__(self, documents: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., chunks: _Optional[int] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_day: _Optional[int] = ..., cost_usd_per_month: _Optional[float] = ..., concurrent_streams: _Optional[int] = ...) -> None: ...
+    ingest_weight: int
+    def __init__(self, documents: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., chunks: _Optional[int] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_day: _Optional[int] = ..., cost_usd_per_month: _Optional[float] = ..., concurrent_streams: _Optional[int] = ..., ingest_weight: _Optional[int] = ...) -> None: ...
 
 class KeyLimits(_message.Message):
     __slots__ = ("requests_per_minute", "tokens_per_day", "cost_usd_per_month", "concurrent_streams")
