@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import httpcore
 
@@ -18,9 +19,10 @@ from minirag.adapters.outbound import (
     NO_ANSWER,
     NOT_CONNECTED,
     Answer,
+    Page,
     Target,
 )
-from minirag.services.ports.outbound import TargetFailed
+from minirag.services.ports.outbound import TargetFailed, TargetTooLarge
 
 
 async def exchange(
@@ -32,6 +34,47 @@ async def exchange(
     ssl_context: ssl.SSLContext | None,
 ) -> Answer:
     """Post `body` to one of `addresses`, which nobody looks up again. Raises `TargetFailed`."""
+    async with _opened(
+        "POST", target, addresses, headers, seconds, ssl_context, body=body
+    ) as response:
+        # The status is what counts; a body that never ends must not change it.
+        with suppress(Exception):
+            async with asyncio.timeout(BODY_SECONDS):
+                await _drain(response)
+        return Answer(response.status, _read_headers(response))
+
+
+async def receive(
+    target: Target,
+    addresses: Sequence[Address],
+    headers: Mapping[str, str],
+    seconds: float,
+    ssl_context: ssl.SSLContext | None,
+    *,
+    most_bytes: int,
+) -> Page:
+    """Get the target from one of `addresses`, with its body. Raises `TargetFailed`, `TargetTooLarge`."""
+    sent = {"Accept-Encoding": "gzip", **headers}
+    async with _opened("GET", target, addresses, sent, seconds, ssl_context) as response:
+        found = _read_headers(response)
+        unpack = _Unpacking(found.get("content-encoding", ""), most_bytes)
+        async for part in response.aiter_stream():
+            unpack.take(part)
+        return Page(response.status, found, unpack.finish())
+
+
+@asynccontextmanager
+async def _opened(
+    method: str,
+    target: Target,
+    addresses: Sequence[Address],
+    headers: Mapping[str, str],
+    seconds: float,
+    ssl_context: ssl.SSLContext | None,
+    *,
+    body: bytes | None = None,
+) -> AsyncIterator[httpcore.Response]:
+    """A request on a connection of its own; what goes wrong with it leaves as `TargetFailed`."""
     origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
     url = httpcore.URL(
         scheme=origin.scheme, host=origin.host, port=target.port, target=target.path.encode()
@@ -42,28 +85,53 @@ async def exchange(
                 origin, ssl_context=ssl_context, network_backend=_CheckedAddresses(addresses)
             ) as connection,
             connection.stream(
-                "POST",
+                method,
                 url,
                 headers=[("Host", target.authority), *headers.items(), ("Connection", "close")],
                 content=body,
                 extensions={"timeout": dict.fromkeys(("connect", "read", "write"), seconds)},
             ) as response,
         ):
-            # The status is what counts; a body that never ends must not change it.
-            with suppress(Exception):
-                async with asyncio.timeout(BODY_SECONDS):
-                    await _drain(response)
-            return Answer(
-                response.status,
-                {
-                    name.decode("latin-1").lower(): value.decode("latin-1")
-                    for name, value in response.headers
-                },
-            )
+            yield response
     except (httpcore.ConnectError, httpcore.ConnectTimeout):
         raise TargetFailed(NOT_CONNECTED) from None
     except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
         raise TargetFailed(NO_ANSWER) from None
+
+
+def _read_headers(response: httpcore.Response) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
+    }
+
+
+class _Unpacking:
+    """A body as it comes, counted before it is kept: a small one may unpack to any size."""
+
+    def __init__(self, encoding: str, most_bytes: int) -> None:
+        self._left = most_bytes
+        self._parts: list[bytes] = []
+        self._unzip: zlib._Decompress | None = None
+        if encoding.strip().lower() in ("gzip", "x-gzip"):
+            self._unzip = zlib.decompressobj(wbits=31)
+        elif encoding.strip().lower() not in ("", "identity"):
+            raise TargetFailed("answered in an encoding that wasn't asked for")
+
+    def take(self, part: bytes) -> None:
+        if self._unzip is not None:
+            try:
+                part = self._unzip.decompress(part, self._left + 1)
+            except zlib.error:
+                raise TargetFailed(NO_ANSWER) from None
+        self._left -= len(part)
+        if self._left < 0:
+            raise TargetTooLarge("is larger than this server takes")
+        self._parts.append(part)
+
+    def finish(self) -> bytes:
+        if self._unzip is not None and self._parts and not self._unzip.eof:
+            raise TargetFailed(NO_ANSWER)
+        return b"".join(self._parts)
 
 
 async def _drain(response: httpcore.Response) -> None:

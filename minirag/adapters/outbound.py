@@ -13,8 +13,9 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from ipaddress import IPv6Address, ip_address
@@ -85,6 +86,13 @@ class Answer:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Page(Answer):
+    """An answer with its body, unpacked."""
+
+    body: bytes
+
+
 def parse_target(url: str) -> Target:
     """Read a URL. Raises `TargetRefused`.
 
@@ -151,8 +159,20 @@ def trust_also(file: Path | None = None) -> ssl.SSLContext:
 _lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="minirag-lookup")
 
 
+@asynccontextmanager
+async def _told_coarsely(seconds: float) -> AsyncIterator[None]:
+    """The time limit of a request, and the words for what the network says."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise TargetFailed(NO_ANSWER) from None
+    except OSError:
+        raise TargetFailed(NOT_CONNECTED) from None
+
+
 class GuardedClient:
-    """Posts to public addresses, and to those of `allowed_networks`.
+    """Sends to public addresses, and to those of `allowed_networks`.
 
     Plain http goes to allowed networks only, or everywhere with `allow_http`.
     """
@@ -188,22 +208,38 @@ class GuardedClient:
         `TargetFailed`.
         """
         target = parse_target(url)
-        # What takes 0.1 and 0.2 s, and a server that sends nothing doesn't need: the first time only,
-        # and not on the event loop.
+        await self._get_ready(target)
+        from minirag.adapters.checked_http import exchange  # noqa: PLC0415  # see `_get_ready`
+
+        async with _told_coarsely(seconds):
+            addresses = await self._find(target)
+            return await exchange(target, addresses, headers, body, seconds, self._ssl_context)
+
+    async def get(
+        self, url: str, headers: Mapping[str, str], *, seconds: float, most_bytes: int
+    ) -> Page:
+        """Get a page within `seconds`; redirects are the caller's, who checks where they lead.
+
+        Raises `TargetRefused`, `TargetFailed`, and `TargetTooLarge` for a body of more than `most_bytes`,
+        packed or unpacked.
+        """
+        target = parse_target(url)
+        await self._get_ready(target)
+        from minirag.adapters.checked_http import receive  # noqa: PLC0415  # see `_get_ready`
+
+        async with _told_coarsely(seconds):
+            addresses = await self._find(target)
+            return await receive(
+                target, addresses, headers, seconds, self._ssl_context, most_bytes=most_bytes
+            )
+
+    async def _get_ready(self, target: Target) -> None:
+        """Load what takes 0.1 and 0.2 s, and a server that sends nothing doesn't need: the first time only,
+        and not on the event loop."""
         if EXCHANGE not in sys.modules:
             await asyncio.to_thread(import_module, EXCHANGE)
         if target.scheme == "https" and self._ssl_context is None:
             self._ssl_context = await asyncio.to_thread(trust_also)
-        from minirag.adapters.checked_http import exchange  # noqa: PLC0415  # as above
-
-        try:
-            async with asyncio.timeout(seconds):
-                addresses = await self._find(target)
-                return await exchange(target, addresses, headers, body, seconds, self._ssl_context)
-        except TimeoutError:
-            raise TargetFailed(NO_ANSWER) from None
-        except OSError:
-            raise TargetFailed(NOT_CONNECTED) from None
 
     async def _find(self, target: Target) -> Sequence[Address]:
         """The addresses of the target, each of them checked: one bad one spoils them all."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import minirag
 from minirag.adapters.outbound import Answer, GuardedClient
+from minirag.adapters.retry_after import read_retry_after
 from minirag.services.ports.outbound import TargetFailed, TargetRefused
 from minirag.services.ports.webhooks import Attempt
 
@@ -45,16 +44,7 @@ def _describe(status: int) -> str:
 
 
 def _retry_after(answer: Answer) -> float | None:
-    """Seconds, from a number of them or a date."""
-    text = answer.headers.get("retry-after", "").strip()
-    if answer.status not in SAYS_WHEN or not text:
+    """Seconds that the target asks for."""
+    if answer.status not in SAYS_WHEN:
         return None
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        time = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return max((time - datetime.now(UTC)).total_seconds(), 0.0)
+    return read_retry_after(answer.headers.get("retry-after", ""))

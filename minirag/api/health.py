@@ -28,6 +28,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     f"{PACKAGE}.UsageService": ("postgres",),
     f"{PACKAGE}.OperationService": ("postgres",),
     f"{PACKAGE}.WebhookService": ("postgres",),
+    f"{PACKAGE}.SourceService": ("postgres",),
     f"{PACKAGE}.DocumentService": ("postgres", "vectors", "blobs"),
     f"{PACKAGE}.ChatService": ("postgres", "vectors"),
 }

@@ -25,16 +25,20 @@ from minirag.adapters.outbound import GuardedClient, trust_also
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.adapters.passwords import Argon2Passwords
 from minirag.adapters.redis_rates import RedisRates
+from minirag.adapters.web.reader import HttpWebReader
 from minirag.adapters.webhook_sender import HttpWebhookSender
 from minirag.config import Settings, SettingsError
+from minirag.domain.chunks import ChunkSizes
 from minirag.domain.models import AllowedModels
 from minirag.errors import Unavailable
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from minirag.services.embedding_batches import BatchLimits
 from minirag.services.ports.files import BlobStore
 from minirag.services.ports.limits import RateLimiter
 from minirag.services.ports.models import ChatModels
 from minirag.services.ports.people import PasswordHasher
 from minirag.services.ports.secrets import Keyring
+from minirag.services.ports.sources import WebReader
 from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.ports.usage import PriceTable
 from minirag.services.ports.vectors import VectorStore
@@ -42,6 +46,8 @@ from minirag.services.ports.webhooks import WebhookSender
 from minirag.services.provider_keys import TenantProviderKeys
 from minirag.services.resealing import Resealing
 
+MOST_IN_FLIGHT = 4
+"""Batches of one document whose vectors are in memory at once."""
 STATEMENT_SECONDS = 30.0
 ERASURE_SECONDS = 4 * 3600.0
 """The rows of a whole tenant go in one statement: two minutes for some millions."""
@@ -65,6 +71,7 @@ class Adapters:
     keyring: Keyring
     rate_limiter: RateLimiter
     webhook_sender: WebhookSender
+    web: WebReader
     provider_keys: TenantProviderKeys
     passwords: PasswordHasher
 
@@ -123,7 +130,16 @@ async def open_adapters(settings: Settings, opening: AsyncExitStack) -> Adapters
         job_queue=job_queue,
         keyring=keyring,
         rate_limiter=_open_rates(settings, opening),
-        webhook_sender=HttpWebhookSender(_open_outbound(settings)),
+        webhook_sender=HttpWebhookSender(
+            _open_outbound(settings, allow_http=settings.webhook_allow_http)
+        ),
+        # What a page says is for all to read: plain http will do.
+        web=HttpWebReader(
+            _open_outbound(settings, allow_http=True),
+            user_agent=settings.source_user_agent,
+            seconds=settings.source_page_seconds,
+            most_bytes=settings.source_max_page_bytes,
+        ),
         provider_keys=provider_keys,
         passwords=passwords,
     )
@@ -182,7 +198,26 @@ def allowed_models(settings: Settings) -> AllowedModels:
     return AllowedModels(frozenset({settings.chat_model}), tuple(filter(None, patterns)))
 
 
-def _open_outbound(settings: Settings) -> GuardedClient:
+def chunk_sizes(settings: Settings) -> ChunkSizes:
+    """Raises `SettingsError` for an overlap that isn't less than a chunk."""
+    sizes = ChunkSizes(settings.chunk_tokens, settings.chunk_overlap_tokens)
+    if sizes.overlap_tokens >= sizes.max_tokens:
+        raise SettingsError(
+            "MINIRAG_CHUNK_OVERLAP_TOKENS: must be less than MINIRAG_CHUNK_TOKENS"
+            f" ({sizes.max_tokens})"
+        )
+    return sizes
+
+
+def batch_limits(settings: Settings) -> BatchLimits:
+    return BatchLimits(
+        chunks=settings.embedding_batch_size,
+        tokens=settings.embedding_batch_tokens,
+        in_flight=min(settings.embedding_concurrency, MOST_IN_FLIGHT),
+    )
+
+
+def _open_outbound(settings: Settings, *, allow_http: bool) -> GuardedClient:
     try:
         networks = parse_networks(settings.outbound_allowed_networks)
     except ValueError as error:
@@ -192,9 +227,7 @@ def _open_outbound(settings: Settings) -> GuardedClient:
         context = None if authorities is None else trust_also(authorities)
     except OSError as error:  # `SSLError`, of a file that isn't PEM, is one
         raise SettingsError(f"MINIRAG_OUTBOUND_CA_FILE: {error.strerror or error}") from None
-    return GuardedClient(
-        allowed_networks=networks, allow_http=settings.webhook_allow_http, ssl_context=context
-    )
+    return GuardedClient(allowed_networks=networks, allow_http=allow_http, ssl_context=context)
 
 
 async def _open_vectors(settings: Settings) -> VectorStore:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from google.protobuf.message import Message
 from minirag_sdk.v1 import chat_service_pb2 as chat
 from minirag_sdk.v1 import document_service_pb2 as document
+from minirag_sdk.v1 import source_service_pb2 as source
 from minirag_sdk.v1 import tenant_service_pb2 as tenant
 from minirag_sdk.v1 import user_service_pb2 as user
 from minirag_sdk.v1 import webhook_service_pb2 as webhook
@@ -110,6 +111,16 @@ async def _make_webhook(estate: Estate) -> str:
     return (await estate.send(request)).webhook.id
 
 
+async def _make_source(estate: Estate) -> str:
+    request = source.CreateSourceRequest(
+        collection_id=estate.ids["scratch"],
+        kind=source.SOURCE_KIND_PAGE,
+        url=f"{estate.hook_url}/{estate.canary}",
+        display_name=estate.name("Source"),
+    )
+    return (await estate.send(request)).source.id
+
+
 async def _make_delivery(estate: Estate) -> str:
     request = webhook.TestWebhookRequest(webhook_id=estate.ids["webhook"])
     return (await estate.send(request)).delivery.id
@@ -156,6 +167,10 @@ async def _etag_of_user(estate: Estate, named: str) -> str:
 
 async def _etag_of_webhook(estate: Estate, named: str) -> str:
     return (await estate.send(webhook.GetWebhookRequest(webhook_id=named))).webhook.etag
+
+
+async def _etag_of_source(estate: Estate, named: str) -> str:
+    return (await estate.send(source.GetSourceRequest(source_id=named))).source.etag
 
 
 async def _etag_of_tenant(estate: Estate, named: str) -> str:
@@ -212,6 +227,12 @@ KINDS: Mapping[str, Kind] = {
         _make_webhook,
         _removing(lambda named: webhook.DeleteWebhookRequest(webhook_id=named)),
         _etag_of_webhook,
+    ),
+    "source": Kind(
+        IdKind.SOURCE,
+        _make_source,
+        _removing(lambda named: source.DeleteSourceRequest(source_id=named)),
+        _etag_of_source,
     ),
     "delivery": Kind(IdKind.WEBHOOK_DELIVERY, _make_delivery),
     "operation": Kind(IdKind.OPERATION, _make_operation),

@@ -21,6 +21,7 @@ from minirag.repositories.postgres.unit_of_work import PostgresTenantUnitOfWork
 from tests.integration.postgres import records
 from tests.isolation.more_scenarios import MORE_SCENARIOS
 from tests.isolation.mutated_statements import MutatedTransaction
+from tests.isolation.source_scenarios import SOURCE_SCENARIOS
 from tests.isolation.stage import Scenario, Stage
 
 OWNER = "a worker of theirs"
@@ -93,6 +94,7 @@ async def _mark_deleting_now(unit: PostgresTenantUnitOfWork, stage: Stage) -> No
 
 SCENARIOS: Mapping[str, Scenario] = {
     **MORE_SCENARIOS,
+    **SOURCE_SCENARIOS,
     "PostgresApiKeyRepository.add": Scenario(
         lambda r, s: r.add(records.make_api_key(s.ours)),
     ),

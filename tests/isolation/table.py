@@ -9,6 +9,7 @@ from tests.isolation import (
     table_of_documents,
     table_of_events,
     table_of_people,
+    table_of_sources,
     table_of_tenants,
 )
 from tests.isolation.entries import Entry
@@ -17,6 +18,7 @@ TABLE: Mapping[str, Entry] = {
     **table_of_tenants.ENTRIES,
     **table_of_people.ENTRIES,
     **table_of_events.ENTRIES,
+    **table_of_sources.ENTRIES,
     **table_of_documents.ENTRIES,
     **table_of_chats.ENTRIES,
 }

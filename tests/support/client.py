@@ -16,6 +16,7 @@ from minirag_sdk.v1 import chat_service_pb2 as chat_pb
 from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
 from minirag_sdk.v1 import document_service_pb2 as document_pb
 from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
+from minirag_sdk.v1 import source_service_pb2_grpc as source_grpc
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
 from minirag_sdk.v1 import usage_service_pb2_grpc as usage_grpc
@@ -92,6 +93,7 @@ class Client:
         self.documents = _Calls(document_grpc.DocumentServiceStub(self.channel), key)
         self.chats = _Calls(chat_grpc.ChatServiceStub(self.channel), key)
         self.webhooks = _Calls(webhook_grpc.WebhookServiceStub(self.channel), key)
+        self.sources = _Calls(source_grpc.SourceServiceStub(self.channel), key)
 
     def at(self, address: str) -> Client:
         """The same caller at another server."""

@@ -13,3 +13,7 @@ class TargetRefused(Exception):
 
 class TargetFailed(Exception):
     """It may be called, and didn't answer; the message says as much."""
+
+
+class TargetTooLarge(TargetFailed):
+    """It answered with more than was asked for; nothing of it is kept."""

@@ -30,7 +30,8 @@ from tests.support.refusals import refusal
 from tests.support.waiting import until
 
 PLAIN = {
-    f"minirag.v1.{name}Service" for name in ("Tenant", "User", "Usage", "Webhook", "Operation")
+    f"minirag.v1.{name}Service"
+    for name in ("Tenant", "User", "Usage", "Webhook", "Source", "Operation")
 }
 """Those that need nothing but Postgres."""
 SERVICES = {*PLAIN, "minirag.v1.DocumentService", "minirag.v1.ChatService"}

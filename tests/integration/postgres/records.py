@@ -36,6 +36,7 @@ from minirag.domain.webhooks import (
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 from tests.integration.postgres.more_records import fill_more_tables
+from tests.integration.postgres.source_records import fill_sources
 
 
 def now() -> datetime:
@@ -292,3 +293,4 @@ async def fill_every_table(unit: TenantUnitOfWork, tenant_id: UUID) -> None:
     await unit.jobs.add(JobKind.ERASE_DOCUMENT, document.id)
     await unit.audit.add(make_audit_event(tenant_id))
     await fill_more_tables(unit, tenant_id)
+    await fill_sources(unit, tenant_id, collection.id)

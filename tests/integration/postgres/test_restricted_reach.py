@@ -26,6 +26,7 @@ from tests.integration.postgres.records import (
     make_message,
     make_version,
 )
+from tests.integration.postgres.source_records import fill_sources
 
 COLLECTION_TABLES = (
     "collections",
@@ -33,6 +34,8 @@ COLLECTION_TABLES = (
     "documents",
     "document_versions",
     "chunks",
+    "sources",
+    "source_pages",
 )
 CONVERSATION_TABLES = ("conversations", "messages", "generations")
 TABLES = COLLECTION_TABLES + CONVERSATION_TABLES
@@ -71,6 +74,7 @@ async def _fill_collection(uow: PostgresUnitOfWorkFactory, tenant_id: UUID) -> D
     document = await add_document(uow, tenant_id, collection.id)
     async with uow.tenant(tenant_id) as unit:
         await unit.chunks.put([make_chunk(document, 0)])
+        await fill_sources(unit, tenant_id, collection.id)
     return document
 
 

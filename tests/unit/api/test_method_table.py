@@ -8,6 +8,7 @@ from minirag.api.chat_servicer import ChatServicer
 from minirag.api.document_servicer import DocumentServicer
 from minirag.api.method_table import METHOD_TABLE, Caller, Rule, is_open
 from minirag.api.operation_servicer import OperationServicer
+from minirag.api.source_servicer import SourceServicer
 from minirag.api.tenant_servicer import TenantServicer
 from minirag.api.usage_servicer import UsageServicer
 from minirag.api.user_servicer import UserServicer
@@ -24,6 +25,7 @@ SERVICERS = {
     "minirag.v1.UserService": UserServicer,
     "minirag.v1.UsageService": UsageServicer,
     "minirag.v1.WebhookService": WebhookServicer,
+    "minirag.v1.SourceService": SourceServicer,
     "minirag.v1.OperationService": OperationServicer,
     "minirag.v1.DocumentService": DocumentServicer,
     "minirag.v1.ChatService": ChatServicer,

@@ -1,0 +1,1 @@
+"""Reading the web for sources: pages, robots.txt, sitemaps and feeds."""
