@@ -87,6 +87,10 @@ noisy: setup ## Measure what a tenant at ten times its limit costs another; ROUN
 fuzz: setup ## Call a node of its own with requests that nobody would write; CALLS=100000 SEED=1
 	$(BIN)/python -m tests.fuzz $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: chaos
+chaos: setup ## Kill, stop and flush a deployment at random, and count what was lost; DEATHS=1000 SEED=1
+	$(BIN)/python -m tests.chaos $(if $(DEATHS),--deaths $(DEATHS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what the other words made, the demo's data included
 	rm -rf $(VENV) $(TOOLS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

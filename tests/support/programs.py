@@ -92,10 +92,12 @@ class Program:
 
     def await_event(self, event: str, value: str = "event", within: float = 60) -> str:
         """Wait until this life's log, in JSON, tells of an event, and return a value of its line."""
-        return self.await_sign(lambda: self._find_event(event, value), within, event)
+        return self.await_sign(lambda: self.find_event(event, value), within, event)
 
-    def _find_event(self, event: str, value: str) -> str | None:
-        for line in self.log_file.read_bytes()[self._log_start :].decode().splitlines():
+    def find_event(self, event: str, value: str = "event") -> str | None:
+        """Return a value of the line that tells of an event in this life's log so far, or None."""
+        lines, _, _ = self.log_file.read_bytes()[self._log_start :].rpartition(b"\n")
+        for line in lines.decode().splitlines():
             if f'"{event}"' in line and (told := json.loads(line)).get("event") == event:
                 return str(told[value])
         return None
