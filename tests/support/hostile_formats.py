@@ -73,6 +73,52 @@ def _write_file(path: str) -> str:
     return "written"
 
 
+def _read_file(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        return f"refused: {error.strerror}"
+
+
+def _touch_files(directory: str) -> str:
+    """Everything that changes a file without writing to it; returns what was not refused."""
+    there, elsewhere = Path(directory) / "there", Path(directory) / "elsewhere"
+    deeds: dict[str, Callable[[], object]] = {
+        "remove": there.unlink,
+        "rename": lambda: there.rename(elsewhere),
+        "link": lambda: elsewhere.hardlink_to(there),
+        "symlink": lambda: elsewhere.symlink_to(there),
+        "truncate": lambda: os.truncate(there, 0),
+        "chmod": lambda: there.chmod(0),
+        "mkdir": elsewhere.mkdir,
+    }
+    return "refused but for: " + ", ".join(name for name, deed in deeds.items() if _works(deed))
+
+
+def _works(deed: Callable[[], object]) -> bool:
+    try:
+        deed()
+    except OSError:
+        return False
+    return True
+
+
+def _signal_server(_: str) -> str:
+    return "sent" if _works(lambda: os.kill(os.getppid(), signal.SIGKILL)) else "refused"
+
+
+def _list_descriptors(_: str) -> str:
+    return " ".join(str(number) for number in range(256) if _is_open(number))
+
+
+def _is_open(descriptor: int) -> bool:
+    return _works(lambda: os.fstat(descriptor))
+
+
+def _execute(_: str) -> str:
+    return "executed" if _works(lambda: os.execv("/bin/true", ["true"])) else "refused"
+
+
 def _read_environment(_: str) -> str:
     return "\n".join(f"{name}={value}" for name, value in sorted(os.environ.items()))
 
@@ -83,14 +129,6 @@ def _connect(port: str) -> str:
     except OSError as error:
         return f"refused: {error.strerror}"
     return "connected"
-
-
-def _pid(path: str) -> str:
-    """Tell the test its process id by a pipe, then hang: a limited process can write no file."""
-    with open(path, "wb", buffering=0) as pipe:
-        pipe.write(str(os.getpid()).encode())
-    time.sleep(3600)
-    return ""
 
 
 def _long(length: str) -> str:
@@ -110,7 +148,11 @@ _DEEDS: dict[str, Callable[[str], str]] = {
     "write-file": _write_file,
     "read-environment": _read_environment,
     "connect": _connect,
-    "tell-pid": _pid,
+    "read-file": _read_file,
+    "touch-files": _touch_files,
+    "signal-server": _signal_server,
+    "list-descriptors": _list_descriptors,
+    "execute": _execute,
     "long": _long,
 }
 

@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import psutil
+
 
 async def until(condition: Callable[[], object], *, within: float, what: str = "") -> float:
     """Wait until `condition()` is true and return the seconds it took; fail after `within`."""
@@ -15,3 +17,10 @@ async def until(condition: Callable[[], object], *, within: float, what: str = "
             raise AssertionError(f"not within {within} s: {what or condition}")
         await asyncio.sleep(0.01)
     return time.monotonic() - began
+
+
+async def only_child(parent: int, within: float = 20) -> int:
+    """Wait until a process has one child, and return its pid."""
+    process = psutil.Process(parent)
+    await until(lambda: len(process.children()) == 1, within=within)
+    return int(process.children()[0].pid)

@@ -9,11 +9,12 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
 
+from minirag.adapters.parsing.ocr import OcrProgram
 from minirag.adapters.parsing.wire import (
     CONTROL_KIND,
     LONGEST_CONTROL_MESSAGE,
@@ -41,6 +42,16 @@ class ParserRun:
     ended: asyncio.Future[int | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """What the system lets the parsers' processes give up."""
+
+    has_network: bool
+    """They are in no network namespace of their own."""
+    filters_calls: bool
+    """The kernel refuses them sockets, files and processes."""
+
+
 class ForkServerProcess:
     """A running fork server. Made by `start_fork_server`; belongs to the loop that it was made on."""
 
@@ -51,7 +62,7 @@ class ForkServerProcess:
         self._runs: dict[int, asyncio.Future[int | None]] = {}
         self._last_id = 0
         self.is_alive = True
-        self.ready: asyncio.Future[bool] = self._loop.create_future()
+        self.ready: asyncio.Future[Locks] = self._loop.create_future()
         self._loop.add_reader(control, self._receive)
         self._watch = asyncio.create_task(self._wait())
 
@@ -127,7 +138,8 @@ class ForkServerProcess:
         report = unpack_control(message)
         if "ready" in report:
             if not self.ready.done():
-                self.ready.set_result(bool(report["has_network"]))
+                locks = Locks(bool(report["has_network"]), bool(report["filters_calls"]))
+                self.ready.set_result(locks)
             return
         ended = self._runs.pop(report["id"], None)
         if ended is not None and not ended.done():
@@ -160,7 +172,12 @@ def _fail(future: asyncio.Future[Any]) -> None:
 
 
 async def start_fork_server(
-    *, memory_bytes: int, seconds: float, max_text_bytes: int, extra_formats: Sequence[str]
+    *,
+    memory_bytes: int,
+    seconds: float,
+    max_text_bytes: int,
+    extra_formats: Sequence[str],
+    ocr: OcrProgram | None,
 ) -> ForkServerProcess:
     """Start a fork server and wait until it has loaded the parsers.
 
@@ -171,6 +188,7 @@ async def start_fork_server(
         "seconds": seconds,
         "max_text_bytes": max_text_bytes,
         "extra_formats": list(extra_formats),
+        "ocr": asdict(ocr) if ocr else None,
     }
     ours, theirs = socket.socketpair(socket.AF_UNIX, CONTROL_KIND)
     ours.setblocking(False)
@@ -192,12 +210,16 @@ async def start_fork_server(
     server = ForkServerProcess(process, ours)
     try:
         async with asyncio.timeout(START_SECONDS):
-            has_network = await asyncio.shield(server.ready)
+            locks = await asyncio.shield(server.ready)
     except BaseException:
         await server.stop()
         raise
-    if has_network:
-        log.info("parser_keeps_network", reason="the system allows no namespace without one")
+    if not locks.filters_calls:
+        log.warning(
+            "parser_keeps_system_calls",
+            reason="the kernel takes no seccomp filter: parsers could read what this user can read",
+            has_network=locks.has_network,
+        )
     return server
 
 

@@ -7,10 +7,12 @@ that Python and the parsers take to load.
 
 from __future__ import annotations
 
+import encodings
 import gc
 import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -19,11 +21,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from minirag.adapters.parsing.confinement import confine, end_with_parent, leave_network
+from minirag.adapters.parsing.confinement import (
+    close_descriptors,
+    confine,
+    end_with_parent,
+    leave_network,
+)
 from minirag.adapters.parsing.content import Content
 from minirag.adapters.parsing.detect import parse_content
 from minirag.adapters.parsing.format import Format
+from minirag.adapters.parsing.ocr import OcrProgram, start_helper
 from minirag.adapters.parsing.registry import FORMATS
+from minirag.adapters.parsing.system_calls import is_filter_possible
 from minirag.adapters.parsing.wire import (
     LONGEST_CONTROL_MESSAGE,
     pack_control,
@@ -35,6 +44,9 @@ from minirag.domain.documents import FailureCode
 from minirag.errors import ParseFailure
 
 DESCRIPTORS = 2
+FIRST_BYTES = 8
+_MAY_HOLD_SCANS = (b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""A PDF, or what may hold one: an archive, an Outlook message."""
 _WARM_UP = (
     b"# Title\n\n- *item*\n- item\n\n**words** [link](#title)\n",
     b"<!doctype html><title>t</title><body><h1>Title</h1><p>" + b"Some words. " * 40,
@@ -53,13 +65,17 @@ class ForkServer:
         parent: int,
         settings: dict[str, Any],
         formats: Sequence[Format],
+        *,
+        filters_calls: bool,
     ) -> None:
         self._control = control
         self._parent = parent
         self._memory_bytes = int(settings["memory_bytes"])
         self._seconds = float(settings["seconds"])
         self._max_text_bytes = int(settings["max_text_bytes"])
+        self._ocr = OcrProgram(**settings["ocr"]) if settings["ocr"] else None
         self._formats = formats
+        self._filters_calls = filters_calls
         self._children: dict[int, int] = {}
         self._wake_read, self._wake_write = os.pipe()
 
@@ -112,29 +128,39 @@ class ForkServer:
             self._children[request["id"]] = pid
             return
         try:
-            self._become_child(server)
+            self._become_child(server, descriptors)
             self._parse(request, *descriptors)
         finally:
             os._exit(1)  # whatever happens, a child never returns to the loop
 
-    def _become_child(self, server: int) -> None:
+    def _become_child(self, server: int, descriptors: list[int]) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         end_with_parent(server)
         os.setsid()
-        self._control.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
-        os.close(nowhere)
+        close_descriptors({0, 1, 2, *descriptors})
 
     def _parse(self, request: dict[str, Any], source: int, result: int) -> None:
-        confine(memory_bytes=self._memory_bytes, seconds=self._seconds)
+        read_picture = None
+        if self._ocr and os.pread(source, FIRST_BYTES, 0).startswith(_MAY_HOLD_SCANS):
+            read_picture = start_helper(
+                self._ocr,
+                memory_bytes=self._memory_bytes,
+                seconds=self._seconds,
+                without=(source, result),
+            )
+        confine(
+            memory_bytes=self._memory_bytes,
+            seconds=self._seconds,
+            filters_calls=self._filters_calls,
+        )
         try:
             with open(source, "rb", closefd=False) as file:
                 content = Content(file.read(), request["file_name"], self._max_text_bytes)
+            content.read_picture = read_picture
             frame = self._frame(content, request["media_type"])
         except MemoryError:
             frame = pack_failure(
@@ -207,6 +233,13 @@ def _load_formats(modules: Sequence[str]) -> list[Format]:
     return formats
 
 
+def _load_charsets() -> None:
+    """A child can't open a module's file any more, and Python loads each charset at its first use."""
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with suppress(ImportError):  # Windows' own
+            importlib.import_module(f"encodings.{module.name}")
+
+
 def main(parent: int, control_descriptor: int, settings: dict[str, Any]) -> None:
     end_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process when it is time
@@ -214,13 +247,16 @@ def main(parent: int, control_descriptor: int, settings: dict[str, Any]) -> None
     formats = _load_formats(settings["extra_formats"])
     for sample in _WARM_UP:  # what is loaded and compiled here, no child does again
         parse_content(Content(sample), formats=formats)
+    _load_charsets()
     has_network = not leave_network()
+    filters_calls = is_filter_possible()
     os.chdir("/")
     sys.dont_write_bytecode = True
     gc.collect()
     gc.freeze()  # so that a child's collections don't copy these pages
-    control.send(pack_control({"ready": True, "has_network": has_network}))
-    ForkServer(control, parent, settings, formats).run()
+    held_by = {"has_network": has_network, "filters_calls": filters_calls}
+    control.send(pack_control({"ready": True, **held_by}))
+    ForkServer(control, parent, settings, formats, filters_calls=filters_calls).run()
 
 
 if __name__ == "__main__":

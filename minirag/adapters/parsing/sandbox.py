@@ -17,6 +17,7 @@ from minirag.adapters.parsing.fork_server_process import (
     ServerGone,
     start_fork_server,
 )
+from minirag.adapters.parsing.ocr import OcrProgram
 from minirag.adapters.parsing.wire import (
     FRAME_BYTES,
     LONGEST_HEADER,
@@ -38,9 +39,11 @@ class SandboxedParser:
     """Implements `DocumentParser` by confined children of a fork server.
 
     A child can use `memory_bytes` of address space and `seconds` of CPU and wall time; it can't write
-    files, start processes or dump core, has no environment, and where the system allows it no network. It
+    files, start processes or dump core, and has no environment. Where the kernel takes a seccomp filter, it
+    can't open a file or a socket either, or touch another process. It
     ends with this process, with the fork server, and when the call is cancelled. What it sends back is at
     most `max_text_bytes` of text. `parallel` documents are read at once (default: one per processor).
+    With `ocr`, scanned pages are read by that program, which has limits of its own.
 
     `extra_formats` names modules whose `FORMATS` come before the built-in ones. Use from one event loop.
     """
@@ -53,11 +56,13 @@ class SandboxedParser:
         max_text_bytes: int,
         parallel: int | None = None,
         extra_formats: Sequence[str] = (),
+        ocr: OcrProgram | None = None,
     ) -> None:
         self._memory_bytes = memory_bytes
         self._seconds = seconds
         self._max_text_bytes = max_text_bytes
         self._extra_formats = tuple(extra_formats)
+        self._ocr = ocr
         self._slots = asyncio.Semaphore(parallel or os.cpu_count() or 1)
         self._starting = asyncio.Lock()
         self._server: ForkServerProcess | None = None
@@ -123,6 +128,7 @@ class SandboxedParser:
                 seconds=self._seconds,
                 max_text_bytes=self._max_text_bytes,
                 extra_formats=self._extra_formats,
+                ocr=self._ocr,
             )
         except (OSError, ServerGone, TimeoutError) as error:
             raise Unavailable("the document parser can't be started: retry later") from error
