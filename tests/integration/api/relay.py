@@ -16,6 +16,8 @@ class Relay:
         self._writers: list[asyncio.StreamWriter] = []
         self._pumps: list[asyncio.Task[None]] = []
         self.port = 0
+        self.sent = 0
+        """Bytes that clients have sent so far."""
 
     @property
     def connections(self) -> int:
@@ -30,9 +32,19 @@ class Relay:
         )
         self._writers += [client_writer, writer]
         self._pumps += [
-            asyncio.create_task(_pump(client_reader, writer)),
-            asyncio.create_task(_pump(reader, client_writer)),
+            asyncio.create_task(self._pump(client_reader, writer, is_sent=True)),
+            asyncio.create_task(self._pump(reader, client_writer)),
         ]
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_sent: bool = False
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if is_sent:
+                    self.sent += len(data)
+                writer.write(data)
+                await writer.drain()
 
     def cut(self) -> None:
         """End all connections without a word of HTTP/2."""
@@ -54,10 +66,3 @@ async def open_relay(port: int, source: str = "127.0.0.1") -> AsyncIterator[Rela
         relay.cut()
         server.close()
         await server.wait_closed()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()

@@ -46,7 +46,7 @@ def test_folder_is_uploaded_until_ready_under_its_relative_paths(books: Cli, fol
     assert all(one["metadata"] == {"year": 2024.0} for one in found.values())
 
 
-def test_uploading_again_makes_new_versions_and_no_new_documents(books: Cli, folder: Path) -> None:
+def test_uploading_again_makes_new_versions_of_what_has_changed(books: Cli, folder: Path) -> None:
     books.run("upload", folder, "--collection", "Books")
     (folder / "alpacas.md").write_text("Alpacas hum.")
 
@@ -54,8 +54,15 @@ def test_uploading_again_makes_new_versions_and_no_new_documents(books: Cli, fol
 
     assert {name: one["version"] for name, one in documents(books).items()} == {
         "alpacas.md": 2,
-        "sub/volcanoes.txt": 2,
+        "sub/volcanoes.txt": 1,
     }
+
+
+def test_duplicates_are_taken_when_they_are_asked_for(books: Cli, folder: Path) -> None:
+    for _ in range(2):
+        books.run("upload", folder, "--collection", "Books", "--allow-duplicates")
+
+    assert {one["version"] for one in documents(books).values()} == {2}
 
 
 def test_unchanged_files_are_skipped_when_asked(books: Cli, folder: Path) -> None:
@@ -68,9 +75,10 @@ def test_unchanged_files_are_skipped_when_asked(books: Cli, folder: Path) -> Non
     assert documents(books)["sub/volcanoes.txt"]["version"] == 1
 
 
-def test_without_external_ids_each_upload_is_a_new_document(books: Cli, folder: Path) -> None:
-    for _ in range(2):
-        books.run("upload", folder, "--collection", "Books", "--external-id-from", "none")
+def test_without_external_ids_each_content_is_a_document(books: Cli, folder: Path) -> None:
+    unnamed = ("upload", folder, "--collection", "Books", "--external-id-from", "none")
+    for more in ((), (), ("--allow-duplicates",)):
+        books.run(*unnamed, *more)
 
     listed = books.json("documents", "list")["documents"]
     assert [one.get("external_id", "") for one in listed] == [""] * 4
