@@ -29,7 +29,7 @@ from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
 from minirag.adapters.models.litellm_loading import load_litellm
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.config import Settings
-from minirag.domain.chunks import Chunk
+from minirag.domain.chunks import Chunk, ChunkSizes
 from minirag.domain.ids import chunk_id
 from minirag.domain.retrieval import EmbeddingSpace, RetrievedChunk, VectorFilter, VectorPoint
 from minirag.logs import configure_logging
@@ -60,7 +60,8 @@ class PlainProgram:
             seconds=settings.parser_seconds,
             max_text_bytes=settings.max_text_bytes,
         )
-        self._chunker = StructuredChunker(settings.chunk_tokens, settings.chunk_overlap_tokens)
+        self._chunker = StructuredChunker()
+        self._sizes = ChunkSizes(settings.chunk_tokens, settings.chunk_overlap_tokens)
         self._encoder = Bm25Encoder()
         self._embeddings = LiteLlmEmbeddingModels(api_base=provider_url)
         self._vectors = EdgeVectorStore(directory / "vectors")
@@ -105,7 +106,7 @@ class PlainProgram:
                 page_starts=draft.page_starts,
                 heading_path=draft.heading_path,
             )
-            for ordinal, draft in enumerate(self._chunker.chunk(parsed))
+            for ordinal, draft in enumerate(self._chunker.chunk(parsed, self._sizes))
         ]
         for start in range(0, len(chunks), self._batch):
             batch = chunks[start : start + self._batch]

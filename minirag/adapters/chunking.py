@@ -9,7 +9,7 @@ from dataclasses import replace
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from minirag.adapters.chunk_sections import Passage, pack_sections
-from minirag.domain.chunks import PageSpan, ParsedText
+from minirag.domain.chunks import ChunkSizes, PageSpan, ParsedText
 from minirag.services.ports.files import ChunkDraft
 
 Splitter = TextSplitter | MarkdownSplitter
@@ -45,7 +45,15 @@ class StructuredChunker:
     of one section overlap by up to `overlap_tokens`. The same text always gives the same chunks.
     """
 
-    def __init__(self, max_tokens: int, overlap_tokens: int = 0) -> None:
+    def chunk(self, parsed: ParsedText, sizes: ChunkSizes) -> list[ChunkDraft]:
+        """Return the chunks in order: no blank ones, all other text covered, spans exact."""
+        return _Cutter(sizes.max_tokens, sizes.overlap_tokens).chunk(parsed)
+
+
+class _Cutter:
+    """Cuts texts into chunks of one size."""
+
+    def __init__(self, max_tokens: int, overlap_tokens: int) -> None:
         if not 0 <= overlap_tokens < max_tokens:
             raise ValueError("overlap_tokens must be 0 or more, and less than max_tokens")
         self._max_tokens = max_tokens
@@ -57,7 +65,6 @@ class StructuredChunker:
         ]
 
     def chunk(self, parsed: ParsedText) -> list[ChunkDraft]:
-        """Return the chunks in order: no blank ones, all other text covered, spans exact."""
         data = parsed.text.encode()
         is_markdown = parsed.media_type == MARKDOWN
         pages = _PageIndex(parsed.pages)

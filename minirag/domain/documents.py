@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from minirag.domain.chunks import ChunkSizes
+
 MetadataValue = str | int | float | bool
 Metadata = Mapping[str, MetadataValue]
 
@@ -26,10 +28,13 @@ class Collection:
     update_time: datetime
     revision: int
     document_count: int = 0
+    chunk_sizes: ChunkSizes | None = None
+    """Of versions that are uploaded from now on; None means the server's."""
 
 
 class DocumentState(enum.StrEnum):
-    """Where a document's newest version stands. READY, FAILED are final until the next upload."""
+    """Where a document's newest version stands. READY, FAILED and CANCELLED are final until the next upload,
+    the latter two until a retry."""
 
     PENDING = "PENDING"
     PARSING = "PARSING"
@@ -37,10 +42,11 @@ class DocumentState(enum.StrEnum):
     READY = "READY"
     FAILED = "FAILED"
     DELETING = "DELETING"
+    CANCELLED = "CANCELLED"
 
     @property
     def is_final(self) -> bool:
-        return self in (DocumentState.READY, DocumentState.FAILED)
+        return self in (DocumentState.READY, DocumentState.FAILED, DocumentState.CANCELLED)
 
 
 class FailureCode(enum.StrEnum):
@@ -92,6 +98,21 @@ class DocumentVersion:
     key_id: UUID | None = None
     """Who uploaded it, a key or a user: its embeddings are accounted to that one."""
     user_id: UUID | None = None
+    indexed_ahead: tuple[int, ...] = ()
+    """Ranges of chunks past `chunks_indexed` that are indexed, too: first, one past the last, and so on."""
+    chunks_per_second: float | None = None
+    """How fast its chunks were indexed lately; None until known."""
+    chunk_sizes: ChunkSizes | None = None
+    """How it is cut, from the first attempt on."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until all chunks are indexed, at the pace of the last ones; None when there is none, or it waits."""
+        is_moving = self.state is DocumentState.EMBEDDING and self.failure is None
+        if not is_moving or not self.chunks_per_second:
+            return None
+        ahead = sum(self.indexed_ahead[1::2]) - sum(self.indexed_ahead[::2])
+        return max(self.chunk_count - self.chunks_indexed - ahead, 0) / self.chunks_per_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +146,4 @@ class DocumentFilter:
     document_ids: tuple[UUID, ...] = ()
     states: frozenset[DocumentState] = field(default_factory=frozenset)
     external_id: str = ""
+    failure_codes: frozenset[FailureCode] = field(default_factory=frozenset)

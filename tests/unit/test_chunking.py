@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirag.adapters.chunking import StructuredChunker, estimate_tokens
-from minirag.domain.chunks import Chunk, HeadingMark, PageSpan, ParsedText
+from minirag.domain.chunks import Chunk, ChunkSizes, HeadingMark, PageSpan, ParsedText
 from minirag.services.ports.files import ChunkDraft
 
 LIMIT = 64
@@ -33,7 +33,7 @@ def _text(*blocks: tuple[int, str] | str) -> ParsedText:
 
 
 def _chunk(parsed: ParsedText, limit: int = LIMIT, overlap: int = 0) -> list[ChunkDraft]:
-    return StructuredChunker(limit, overlap).chunk(parsed)
+    return StructuredChunker().chunk(parsed, ChunkSizes(limit, overlap))
 
 
 def _as_chunk(draft: ChunkDraft) -> Chunk:
@@ -198,7 +198,7 @@ def test_blank_text_has_no_chunks(text: str) -> None:
 @pytest.mark.parametrize(("limit", "overlap"), [(64, 64), (64, -1)])
 def test_a_senseless_overlap_is_refused(limit: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="overlap_tokens"):
-        StructuredChunker(limit, overlap)
+        _chunk(ParsedText("text", "text/plain"), limit, overlap)
 
 
 @pytest.mark.parametrize("unit", ["a", " x", "a\n", "知识库检索。", "# a\n", f"{SENTENCE}\n\n"])

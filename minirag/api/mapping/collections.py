@@ -5,6 +5,7 @@ from __future__ import annotations
 from minirag_sdk.v1 import document_service_pb2 as pb
 
 from minirag.api.etags import encode_etag
+from minirag.api.mapping.chunk_sizes import encode_chunk_sizes
 from minirag.domain.documents import Collection
 from minirag.domain.ids import IdKind, encode_id
 
@@ -19,4 +20,7 @@ def encode_collection(collection: Collection) -> pb.Collection:
         create_time=collection.create_time,
         update_time=collection.update_time,
         etag=encode_etag(collection.id, collection.revision),
+        chunking=(
+            None if collection.chunk_sizes is None else encode_chunk_sizes(collection.chunk_sizes)
+        ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf.duration_pb2 import Duration
 from minirag_sdk.v1 import document_service_pb2 as pb
 
 from minirag.api.etags import encode_etag
@@ -11,6 +12,7 @@ from minirag.domain.changes import RevisionMark
 from minirag.domain.documents import Document, DocumentState, Failure, FailureCode
 from minirag.domain.ids import IdKind, encode_id
 
+MOST_SECONDS = 365 * 86_400
 # DELETING has no number: such documents are invisible.
 DOCUMENT_STATES: dict[DocumentState, str] = {
     state: f"DOCUMENT_STATE_{state}"
@@ -56,7 +58,16 @@ def encode_document(document: Document) -> pb.Document:
         revision_token=encode_revision_token(
             document.tenant_id, RevisionMark(document.id, version.number)
         ),
+        time_left=_duration(version.seconds_left),
     )
+
+
+def _duration(seconds: float | None) -> Duration | None:
+    if seconds is None:
+        return None
+    duration = Duration()
+    duration.FromMilliseconds(round(min(seconds, MOST_SECONDS) * 1000))
+    return duration
 
 
 def _failure(failure: Failure) -> pb.DocumentFailure:

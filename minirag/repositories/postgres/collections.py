@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
+    Integer,
     Row,
     Text,
     Uuid,
     any_,
     bindparam,
+    case,
     cast,
     delete,
     func,
@@ -23,8 +26,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from minirag.domain.chunks import ChunkSizes
 from minirag.domain.documents import Collection
 from minirag.errors import AlreadyExists
+from minirag.repositories.postgres.chunk_size_columns import decode_sizes, encode_sizes
 from minirag.repositories.postgres.failures import UniqueViolation
 from minirag.repositories.postgres.revisions import edited_meanwhile, matches_revision
 from minirag.repositories.postgres.tables import collection_document_counts, collections
@@ -55,6 +60,7 @@ _GET_MANY = _SELECT.where(
     *_IS_VISIBLE, collections.c.id == any_(bindparam("ids", type_=ARRAY(Uuid())))
 ).order_by(collections.c.id)
 _LIST_ALL = select(collections).where(*_IS_VISIBLE).order_by(collections.c.id)
+_SIZES_CHANGE = bindparam("sizes_change", type_=Boolean())
 _UPDATE = (
     update(collections)
     .where(*_IS_THE_COLLECTION, matches_revision(collections.c.revision))
@@ -62,6 +68,14 @@ _UPDATE = (
         display_name=func.coalesce(bindparam("new_name", type_=Text()), collections.c.display_name),
         description=func.coalesce(
             bindparam("new_description", type_=Text()), collections.c.description
+        ),
+        chunk_tokens=case(
+            (_SIZES_CHANGE, bindparam("chunk_tokens", type_=Integer())),
+            else_=collections.c.chunk_tokens,
+        ),
+        chunk_overlap_tokens=case(
+            (_SIZES_CHANGE, bindparam("chunk_overlap_tokens", type_=Integer())),
+            else_=collections.c.chunk_overlap_tokens,
         ),
         update_time=func.clock_timestamp(),
         revision=collections.c.revision + 1,
@@ -95,6 +109,7 @@ class PostgresCollectionRepository:
                 "create_time": collection.create_time,
                 "update_time": collection.update_time,
                 "revision": collection.revision,
+                **encode_sizes(collection.chunk_sizes),
             },
         )
         if not added:
@@ -127,6 +142,7 @@ class PostgresCollectionRepository:
         *,
         display_name: str | None = None,
         description: str | None = None,
+        chunk_sizes: ChunkSizes | Literal["default"] | None = None,
         if_revision: int | None = None,
     ) -> Collection | None:
         try:
@@ -136,6 +152,8 @@ class PostgresCollectionRepository:
                     **self._of(collection_id),
                     "new_name": display_name,
                     "new_description": description,
+                    "sizes_change": chunk_sizes is not None,
+                    **encode_sizes(None if chunk_sizes == "default" else chunk_sizes),
                     "if_revision": if_revision,
                 },
             )
@@ -181,4 +199,5 @@ def _collection(row: Row[Any], document_count: int) -> Collection:
         update_time=row.update_time,
         revision=row.revision,
         document_count=document_count,
+        chunk_sizes=decode_sizes(row.chunk_tokens, row.chunk_overlap_tokens),
     )

@@ -5,12 +5,26 @@ Statements lock the document before the version, so that two that touch both nev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Row, Text, Uuid, bindparam, select, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Double,
+    Integer,
+    Row,
+    Text,
+    Uuid,
+    bindparam,
+    select,
+    text,
+)
 
+from minirag.domain.chunks import ChunkSizes
 from minirag.domain.documents import DocumentState, DocumentVersion, Failure, FailureCode
+from minirag.repositories.postgres.chunk_size_columns import decode_sizes, encode_sizes
 from minirag.repositories.postgres.tables import document_versions
 from minirag.repositories.postgres.transaction import Transaction
 
@@ -32,7 +46,8 @@ _LIST = (
     .order_by(document_versions.c.number)
 )
 
-# READY stays READY: a worker that lost its lease may still report progress on a published version.
+# What is final stays: a worker that lost its lease may still report progress on a published version, one
+# that hasn't noticed yet on a cancelled one.
 _SET_STATE = text(
     """
     WITH d AS (
@@ -40,7 +55,7 @@ _SET_STATE = text(
         WHERE tenant_id = :of_tenant AND delete_time IS NULL AND id = (
             SELECT document_id FROM document_versions
             WHERE tenant_id = :of_tenant AND id = :of_version
-              AND (state <> 'READY' OR :new_state = 'READY')
+              AND (state NOT IN ('READY', 'FAILED', 'CANCELLED') OR state = :new_state)
         )
         RETURNING id
     )
@@ -52,10 +67,15 @@ _SET_STATE = text(
         text_bytes = coalesce(:text_bytes, v.text_bytes),
         page_count = coalesce(:page_count, v.page_count),
         chunk_count = coalesce(:chunk_count, v.chunk_count),
-        chunks_indexed = coalesce(:chunks_indexed, v.chunks_indexed)
+        indexed_ahead = CASE WHEN CAST(:chunks_indexed AS integer) IS NULL THEN v.indexed_ahead
+                        ELSE :indexed_ahead END,
+        chunks_indexed = coalesce(:chunks_indexed, v.chunks_indexed),
+        chunks_per_second = coalesce(:chunks_per_second, v.chunks_per_second),
+        chunk_tokens = coalesce(v.chunk_tokens, :chunk_tokens),
+        chunk_overlap_tokens = coalesce(v.chunk_overlap_tokens, :chunk_overlap_tokens)
     FROM d
     WHERE v.tenant_id = :of_tenant AND v.id = :of_version AND v.document_id = d.id
-      AND (v.state <> 'READY' OR :new_state = 'READY')
+      AND (v.state NOT IN ('READY', 'FAILED', 'CANCELLED') OR v.state = :new_state)
     """
 ).bindparams(
     _TENANT,
@@ -68,6 +88,10 @@ _SET_STATE = text(
     bindparam("page_count", type_=Integer()),
     bindparam("chunk_count", type_=Integer()),
     bindparam("chunks_indexed", type_=Integer()),
+    bindparam("indexed_ahead", type_=ARRAY(Integer())),
+    bindparam("chunks_per_second", type_=Double()),
+    bindparam("chunk_tokens", type_=Integer()),
+    bindparam("chunk_overlap_tokens", type_=Integer()),
 )
 
 # After waiting for a concurrent publication, Postgres re-checks the document's row alone: everything
@@ -80,6 +104,7 @@ _PUBLISH = text(
         JOIN documents d ON d.tenant_id = v.tenant_id AND d.id = v.document_id
         WHERE v.tenant_id = :of_tenant AND v.id = :of_version
           AND d.delete_time IS NULL AND d.published_number < v.number
+          AND v.state NOT IN ('FAILED', 'CANCELLED')
         FOR NO KEY UPDATE OF d
     ), switched AS (
         UPDATE documents d
@@ -139,9 +164,12 @@ class PostgresVersionRepository:
         page_count: int | None = None,
         chunk_count: int | None = None,
         chunks_indexed: int | None = None,
-    ) -> None:
-        """Does nothing to a READY version, unless READY stays, nor when the document is DELETING."""
-        await self._transaction.execute(
+        indexed_ahead: Sequence[int] = (),
+        chunks_per_second: float | None = None,
+        chunk_sizes: ChunkSizes | None = None,
+    ) -> bool:
+        """Does nothing to a final version, unless its state stays, nor when the document is DELETING."""
+        changed = await self._transaction.changes(
             _SET_STATE,
             {
                 **self._of_version(version_id),
@@ -153,10 +181,15 @@ class PostgresVersionRepository:
                 "page_count": page_count,
                 "chunk_count": chunk_count,
                 "chunks_indexed": chunks_indexed,
+                "indexed_ahead": list(indexed_ahead),
+                "chunks_per_second": chunks_per_second,
+                **encode_sizes(chunk_sizes),
             },
         )
+        return changed > 0
 
     async def publish_version(self, version_id: UUID) -> UUID | None:
+        """Its caller holds the document's lock: else a cancellation of this moment is overlooked."""
         row = await self._transaction.first(_PUBLISH, self._of_version(version_id))
         return None if row is None else row.superseded
 
@@ -192,6 +225,9 @@ def version_values(version: DocumentVersion, tenant_id: UUID) -> dict[str, Any]:
         "v_publish_time": version.publish_time,
         "v_key_id": version.key_id,
         "v_user_id": version.user_id,
+        "v_indexed_ahead": list(version.indexed_ahead),
+        "v_chunks_per_second": version.chunks_per_second,
+        **{f"v_{name}": value for name, value in encode_sizes(version.chunk_sizes).items()},
     }
 
 
@@ -221,4 +257,7 @@ def version_from_row(row: Row[Any]) -> DocumentVersion:
         publish_time=row.v_publish_time,
         key_id=row.v_key_id,
         user_id=row.v_user_id,
+        indexed_ahead=tuple(row.v_indexed_ahead),
+        chunks_per_second=row.v_chunks_per_second,
+        chunk_sizes=decode_sizes(row.v_chunk_tokens, row.v_chunk_overlap_tokens),
     )

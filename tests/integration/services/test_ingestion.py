@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from minirag.adapters.chunking import StructuredChunker
-from minirag.domain.chunks import ParsedText
+from minirag.domain.chunks import ChunkSizes, ParsedText
 from minirag.domain.documents import Collection, DocumentState, FailureCode
 from minirag.domain.jobs import JobKind
 from minirag.domain.retrieval import VectorFilter
 from minirag.domain.tenants import TenantState
 from minirag.errors import ProviderRejected, ProviderThrottled, ProviderUnavailable
 from minirag.services.ports.files import ChunkDraft
-from tests.integration.services.wiring import BATCH_SIZE, CHUNK_TOKENS, World, paragraphs
+from tests.integration.services.wiring import BATCH_SIZE, World, paragraphs
 
 TEXT = paragraphs("walrus", "heron", "badger", "otter", "lynx")
 CHUNKS = 5
@@ -120,9 +120,9 @@ async def test_document_erased_while_it_is_cut_ends_its_job_without_leftovers(
         await world.erasure.erase_document(await world.take_job(JobKind.ERASE_DOCUMENT))
 
     class ErasingChunker:
-        def chunk(self, parsed: ParsedText) -> list[ChunkDraft]:
+        def chunk(self, parsed: ParsedText, sizes: ChunkSizes) -> list[ChunkDraft]:
             asyncio.run_coroutine_threadsafe(erase(), loop).result(20)
-            return StructuredChunker(CHUNK_TOKENS).chunk(parsed)
+            return StructuredChunker().chunk(parsed, sizes)
 
     world.ingestion._chunker = ErasingChunker()
     await world.run_jobs()

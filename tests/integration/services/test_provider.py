@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -14,14 +15,15 @@ from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
 from minirag.adapters.models.usage import count_tokens
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.domain.chats import Completed, Delta, GenerationState, Retrieved
-from minirag.domain.documents import FailureCode
-from minirag.errors import ProviderUnavailable
+from minirag.domain.documents import Collection, DocumentState, FailureCode
+from minirag.domain.jobs import JobKind
+from minirag.errors import ProviderThrottled, ProviderUnavailable
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from minirag.services.answering import AnsweringService
 from minirag.services.asking import ModelDefaults
 from tests.integration.postgres.records import add_tenant
 from tests.integration.services.desk import Desk, completed, said, started
-from tests.integration.services.wiring import World, paragraphs
+from tests.integration.services.wiring import BATCH_SIZE, World, make_job, paragraphs, topics
 from tests.mock_provider import MockProvider
 
 EMBEDDER = "openai/mock-embed.dim-48"
@@ -138,3 +140,46 @@ async def test_wrong_provider_key_ends_the_document_as_failed_without_telling_th
     assert failed.version.failure is not None
     assert failed.version.failure.code is FailureCode.EMBEDDING_REJECTED
     assert "test-key" not in failed.version.failure.reason
+
+
+async def test_provider_that_refuses_three_calls_in_ten_embeds_no_batch_twice(
+    lite_world: World, mock_provider: MockProvider
+) -> None:
+    """Counted by the provider."""
+    world, model = lite_world, "mock-embed.refuse-30.retry-0.dim-16"
+    ingestion = world.make_ingestion(world.embeddings, in_flight=4)
+    collection = await world.add_collection(model=f"openai/{model}")
+    sizes = (40, 30, 20, 10)
+    names = topics(sum(sizes))
+    documents = []
+    for size in sizes:
+        documents.append(await world.upload(collection, paragraphs(*names[:size])))
+        names = names[size:]
+    jobs = [
+        make_job(world.tenant_id, JobKind.INGEST_VERSION, document.version.id)
+        for document in documents
+    ]
+    await _open_space(world, collection)
+
+    await asyncio.gather(*map(ingestion.ingest_version, jobs))
+
+    stats = mock_provider.stats()
+    calls, refused = stats.calls_by_model[model], stats.refused_by_model[model]
+    minimum = 1 + sum(size // BATCH_SIZE for size in sizes)  # one for the dimensions
+    states = [(await world.documents.get(world.context, each.id)).state for each in documents]
+    assert states == [DocumentState.READY] * len(documents)
+    assert 0.15 * calls < refused < 0.45 * calls
+    assert calls <= 1.05 * minimum + refused
+    assert stats.repeats_by_model.get(model, 0) == 0
+    assert await world.count_points() == sum(sizes)
+
+
+async def _open_space(world: World, collection: Collection) -> None:
+    for _ in range(20):
+        try:
+            await world.spaces.open(world.context, collection.embedding_model)
+        except ProviderThrottled as error:
+            await asyncio.sleep(error.retry_after or 0.0)
+        else:
+            return
+    raise AssertionError("the provider refused every call")

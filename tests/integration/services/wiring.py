@@ -202,7 +202,7 @@ class World:
             self.uow,
             self.vectors,
             self.spaces,
-            self._make_batches(self.embeddings),
+            self._make_batches(self.embeddings, batch_tokens=10_000, batch_size=100),
             self.meter,
             chunk_sizes=ChunkSizes(CHUNK_TOKENS),
         )
@@ -250,7 +250,11 @@ class World:
         )
 
     def _make_batches(
-        self, embeddings: Any, in_flight: int = 1, batch_tokens: int = BATCH_TOKENS
+        self,
+        embeddings: Any,
+        in_flight: int = 1,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_size: int = BATCH_SIZE,
     ) -> EmbeddingBatches:
         return EmbeddingBatches(
             self.uow,
@@ -258,7 +262,7 @@ class World:
             embeddings,
             self.encoder,
             self.meter,
-            BatchLimits(BATCH_SIZE, batch_tokens, in_flight),
+            BatchLimits(batch_size, batch_tokens, in_flight),
             timeout=5,
         )
 
@@ -422,3 +426,9 @@ def paragraphs(*topics: str) -> str:
         f"The {topic} is described in this paragraph, which says of the {topic} what one should know."
         for topic in topics
     )
+
+
+def topics(count: int) -> tuple[str, ...]:
+    """So many different topics for `paragraphs`."""
+    animals = ("walrus", "heron", "badger", "otter", "lynx", "newt", "frog", "stork", "beaver")
+    return tuple(f"{animals[number % len(animals)]} {number}" for number in range(count))
