@@ -65,7 +65,11 @@ class PageQuery(Generic[K]):
             if index and size > PAGE_BYTES:
                 return self._token(key(page.items[index - 1]))
             items.append(message)
-        return "" if page.next_after is None else self._token(page.next_after)
+        return self.token(page.next_after)
+
+    def token(self, next_after: K | None) -> str:
+        """Return the `next_page_token` of a page that ends at `next_after`; empty at the end of the list."""
+        return "" if next_after is None else self._token(next_after)
 
     def _token(self, key: K) -> str:
         return encode_page_token(self.scope, self.encode_key(key))

@@ -6,18 +6,14 @@ after each batch, so that a crash or a 429 repeats one batch and not the documen
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
-from minirag.domain.chunks import Chunk, ChunkSizes, ParsedText
+from minirag.domain.chunks import Chunk, ChunkSizes
 from minirag.domain.documents import DocumentState, Failure, FailureCode
-from minirag.domain.ids import chunk_id
 from minirag.domain.jobs import Job, JobKind
-from minirag.domain.limits import Stock
 from minirag.domain.retrieval import VectorFilter
 from minirag.errors import Conflict, LimitExceeded, ParseFailure, ProviderRejected
-from minirag.services.blob_keys import text_key, version_prefix
+from minirag.services.blob_keys import version_prefix
 from minirag.services.cancelling import Cancellation
 from minirag.services.embedding_batches import EmbeddingBatches
 from minirag.services.indexing_progress import IndexingProgress
@@ -32,12 +28,9 @@ from minirag.services.ports.files import BlobStore, Chunker, DocumentParser
 from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.spaces import EmbeddingSpaces
-from minirag.services.stock import require_chunk_room
+from minirag.services.splitting import Splitter
 from minirag.services.uploaders import read_uploader
 from minirag.services.webhook_events import announce, document_failed, document_ready
-
-CHUNK_ROWS_PER_TRANSACTION = 500
-TEXT_PART = 256 * 1024
 
 
 class Ingestion:
@@ -58,8 +51,7 @@ class Ingestion:
         """`chunk_sizes` are those of collections that have none of their own."""
         self._uow = uow
         self._blobs = blobs
-        self._parser = parser
-        self._chunker = chunker
+        self._splitter = Splitter(uow, blobs, parser, chunker)
         self._vectors = vectors
         self._spaces = spaces
         self._batches = batches
@@ -104,7 +96,7 @@ class Ingestion:
         version, first = work.version, list[Chunk]()
         count = version.chunk_count
         if not count:
-            count, first = await self._split(work)
+            count, first = await self._splitter.split(work, first=self._batches.most_chunks)
         space = await self._spaces.open(work.context, work.embedding_model)
         progress = IndexingProgress(count, version.chunks_indexed, version.indexed_ahead)
         await self._batches.index(work, space, progress, first)
@@ -146,71 +138,6 @@ class Ingestion:
             calls_models = bool(is_start and collection.embedding_model)
             uploader = await read_uploader(uow, version, tenant.limits, calls_models=calls_models)
         return Work(uploader, document, version, collection.embedding_model, sizes)
-
-    async def _split(self, work: Work) -> tuple[int, list[Chunk]]:
-        """Parse, keep the text, and write the chunks' rows; return how many there are, and the first
-        batch of them."""
-        version = work.version
-        async with self._blobs.open_file(version.blob_key) as path:
-            parsed = await self._parser.parse(
-                path,
-                file_name=version.file_name,
-                declared_media_type=version.declared_media_type,
-            )
-        text = parsed.text.encode()
-        chunks = await asyncio.to_thread(self._cut, work, parsed)
-        limits, more = work.context.limits, Stock(chunks=len(chunks))
-        size = CHUNK_ROWS_PER_TRANSACTION
-        if limits.chunks is not None:
-            # All rows in one transaction, so that of a document that is too much nothing stays.
-            size = max(size, len(chunks))
-            async with self._uow.tenant(version.tenant_id) as uow:
-                await require_chunk_room(uow, limits, more)
-        await self._blobs.put(text_key(version.tenant_id, version.id), _parts(text))
-        start = 0
-        while start < max(len(chunks), 1):
-            rows = chunks[start : start + size]
-            start += size
-            async with self._uow.tenant(version.tenant_id) as uow:
-                # The erasure of a version that went meanwhile may have passed the text just kept.
-                await require_wanted(uow, work)
-                if not chunks:
-                    raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
-                await uow.chunks.put(rows)
-                if start >= len(chunks):
-                    # Locks the document, which uploads do before they lock the stock, too.
-                    await uow.documents.set_version_state(
-                        version.id,
-                        DocumentState.EMBEDDING,
-                        media_type=parsed.media_type,
-                        text_bytes=len(text),
-                        page_count=len(parsed.pages),
-                        chunk_count=len(chunks),
-                        chunks_indexed=0,
-                    )
-                    if limits.chunks is not None:
-                        await require_chunk_room(uow, limits, more, lock=True)
-        return len(chunks), chunks[: self._batches.most_chunks]
-
-    def _cut(self, work: Work, parsed: ParsedText) -> list[Chunk]:
-        return [
-            Chunk(
-                id=chunk_id(work.version.id, ordinal),
-                version_id=work.version.id,
-                document_id=work.document.id,
-                collection_id=work.document.collection_id,
-                ordinal=ordinal,
-                text=draft.text,
-                start=draft.start,
-                end=draft.end,
-                token_count=draft.token_count,
-                page_first=draft.page_first,
-                page_last=draft.page_last,
-                page_starts=draft.page_starts,
-                heading_path=draft.heading_path,
-            )
-            for ordinal, draft in enumerate(self._chunker.chunk(parsed, work.chunk_sizes))
-        ]
 
     async def _publish(self, work: Work, count: int) -> None:
         """Switch searches over to this version, and have all older ones erased, in one transaction."""
@@ -298,8 +225,3 @@ class Ingestion:
         where = VectorFilter(version_ids=(version_id,))
         for space in await self._spaces.list_all(tenant_id):
             await self._vectors.delete(tenant_id, space, where)
-
-
-async def _parts(text: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(text), TEXT_PART):
-        yield text[start : start + TEXT_PART]

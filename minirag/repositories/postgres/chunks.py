@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Row, Uuid, and_, any_, bindparam, func, select
+from sqlalchemy import ARRAY, Integer, Row, Uuid, and_, any_, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from minirag.domain.chunks import Chunk
@@ -53,6 +53,22 @@ _LIST_PAGE = (
     .order_by(chunks.c.ordinal)
     .limit(bindparam("page_limit", type_=Integer()))
 )
+# Under a lock that a retry waits for, and which waits for a retry.
+_REMOVE_SOME = text(
+    """
+    WITH cancelled AS (
+        SELECT id FROM document_versions
+        WHERE tenant_id = :of_tenant AND id = :of_version AND state = 'CANCELLED'
+        FOR SHARE
+    )
+    DELETE FROM chunks c USING cancelled
+    WHERE c.tenant_id = :of_tenant AND c.id IN (
+        SELECT id FROM chunks
+        WHERE tenant_id = :of_tenant AND version_id = :of_version
+        LIMIT :page_limit
+    )
+    """
+).bindparams(_TENANT, _VERSION, bindparam("page_limit", type_=Integer()))
 _READ_PUBLISHED = (
     select(*_COLUMNS, documents.c.display_name.label("document_name"))
     .select_from(
@@ -117,6 +133,11 @@ class PostgresChunkRepository:
     async def count(self, version_id: UUID) -> int:
         result = await self._transaction.execute(_COUNT, self._of(version_id))
         return int(result.scalar_one())
+
+    async def remove_some(self, version_id: UUID, *, limit: int) -> int:
+        return await self._transaction.changes(
+            _REMOVE_SOME, {**self._of(version_id), "page_limit": limit}
+        )
 
     async def read_published(self, chunk_ids: Sequence[UUID]) -> dict[UUID, tuple[Chunk, str]]:
         if not chunk_ids:

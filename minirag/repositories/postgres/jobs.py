@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BindParameter,
     Double,
     Interval,
@@ -101,6 +103,20 @@ _HASTEN = text(
     """  # noqa: S608  # a constant
 ).bindparams(_TENANT, _KIND, _SUBJECT)
 
+_FORGET_IDLE = text(
+    "DELETE FROM jobs WHERE tenant_id = :of_tenant AND subject_id = ANY(:subject_ids)"
+    " AND state IN ('PENDING', 'DEAD')"
+).bindparams(_TENANT, bindparam("subject_ids", type_=ARRAY(Uuid())))
+
+_IS_BUSY = text(
+    """
+    SELECT 1 FROM jobs
+    WHERE tenant_id = :of_tenant AND subject_id = :of_subject AND id <> :of_job
+      AND state = 'RUNNING' AND lease_until > clock_timestamp()
+    LIMIT 1
+    """
+).bindparams(_TENANT, _SUBJECT, _JOB)
+
 _WITHDRAW = text(f"DELETE FROM jobs WHERE {_WAITS_FOR_SUBJECT}").bindparams(  # noqa: S608  # a constant
     _TENANT, _KIND, _SUBJECT
 )
@@ -132,6 +148,18 @@ class PostgresJobRepository:
 
     async def withdraw(self, kind: JobKind, subject_id: UUID) -> int:
         return await self._transaction.changes(_WITHDRAW, self._waiting(kind, subject_id))
+
+    async def forget_idle(self, subject_ids: Sequence[UUID]) -> int:
+        values = {"of_tenant": self._tenant_id, "subject_ids": list(subject_ids)}
+        return await self._transaction.changes(_FORGET_IDLE, values)
+
+    async def is_busy(self, subject_id: UUID, *, except_job: UUID) -> bool:
+        values = {
+            "of_tenant": self._tenant_id,
+            "of_subject": subject_id,
+            "of_job": except_job,
+        }
+        return await self._transaction.first(_IS_BUSY, values) is not None
 
     async def claim(self, job_id: UUID, *, owner: str, lease_seconds: float) -> Job | None:
         row = await self._transaction.first(
