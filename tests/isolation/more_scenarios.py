@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import text
 
+from minirag.domain.ids import new_id
 from minirag.domain.operations import OperationKind, OperationState
+from minirag.domain.purging import PurgeFilter
 from minirag.domain.usage import WHOLE_TENANT, UsageDimension
 from minirag.domain.webhooks import DeliveryState, WebhookEventType
 from minirag.repositories.postgres.unit_of_work import PostgresTenantUnitOfWork
@@ -19,7 +21,12 @@ from tests.isolation.stage import Scenario, Stage
 
 LONG_AGO, FAR_AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 NOW = datetime.now(UTC)
+NOBODY = new_id()
 FORGED = Sealed(b"forged", "first")
+
+
+async def _publish(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.documents.publish_version(stage.their("document_versions"))
 
 
 async def _deliver(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
@@ -82,6 +89,36 @@ MORE_SCENARIOS: Mapping[str, Scenario] = {
     ),
     "PostgresOperationRepository.start": Scenario(
         lambda r, s: r.start(s.their("operations"), []),
+    ),
+    "PostgresOperationRepository.advance": Scenario(
+        lambda r, s: r.advance(s.their("operations"), {}, done=1, erased=[], remaining=[]),
+    ),
+    "PostgresOperationRepository.close_others": Scenario(
+        lambda r, s: r.close_others(NOBODY), may_do_ours=True
+    ),
+    "PostgresOperationRepository.move": Scenario(
+        lambda r, s: r.move(s.their("operations"), {}, {"ids": []}),
+    ),
+    "PostgresOperationRepository.take": Scenario(
+        lambda r, s: r.take(s.their("operations"), {"ids": []}, total=1),
+    ),
+    "PostgresDriftRepository.list_published": Scenario(
+        lambda r, s: r.list_published(
+            s.their("collections", "embedding_model"), began=NOW, after=None, limit=100
+        ),
+        _publish,
+    ),
+    "PostgresDriftRepository.read_owners": Scenario(
+        lambda r, s: r.read_owners([s.their("document_versions"), s.their("uploads")]),
+    ),
+    "PostgresDriftRepository.read_places": Scenario(
+        lambda r, s: r.read_places([s.their("chunks")], began=NOW),
+    ),
+    "PostgresPurgeRepository.count": Scenario(
+        lambda r, s: r.count(PurgeFilter(s.their("collections"))),
+    ),
+    "PostgresPurgeRepository.list_ids": Scenario(
+        lambda r, s: r.list_ids(PurgeFilter(s.their("collections")), created_before=None, limit=9),
     ),
     "PostgresOperationRepository.note": Scenario(
         lambda r, s: r.note(s.their("operations"), "forged"),

@@ -239,6 +239,8 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 NO_TENANTS: Mapping[str, str] = {
+    "PostgresReconciliationRepository": "comparisons of all tenants' stores, in platform reach",
+    "PostgresDriftRepository.read_clock": "what time it is",
     "PostgresEmbeddingSpaceRepository": "which vector collections there are; nobody's data",
     "PostgresDueJobRepository": "the relay's, for all tenants' jobs alike, in platform reach",
     "PostgresTenantRepository.add": "makes a tenant, in platform reach",

@@ -174,6 +174,14 @@ ENTRIES = {
         },
         uses={"document_id": "document"},
     ),
+    "DocumentService/PurgeDocuments": Entry(
+        lambda e: pb.PurgeDocumentsRequest(
+            collection_id=e.ids["collection"],
+            filter=pb.DocumentPurgeFilter(external_id_prefix="nothing begins so"),
+            force=True,
+        ),
+        {"collection_id": Names("collection"), "request_id": RequestId()},
+    ),
     "DocumentService/WatchDocuments": Entry(
         _watch,
         {

@@ -77,6 +77,20 @@ ENTRIES = {
     "OperationService/ListOperations": Entry(
         lambda e: operation.ListOperationsRequest(page_size=1), {"page_token": PageToken()}
     ),
+    "OperationService/WaitOperation": Entry(
+        lambda e: operation.WaitOperationRequest(operation_id=e.ids["operation"]),
+        {"operation_id": Names("operation")},
+    ),
+    # Calling off what was called off already is no error.
+    "OperationService/CancelOperation": Entry(
+        lambda e: operation.CancelOperationRequest(operation_id=e.ids["operation"]),
+        {"operation_id": Names("operation"), "request_id": RequestId()},
+        uses={"operation_id": "operation"},
+    ),
+    "OperationService/Reconcile": Entry(
+        lambda e: operation.ReconcileRequest(tenant_id=e.tenant_id, dry_run=True),
+        {"tenant_id": Whose(), "request_id": RequestId()},
+    ),
     "UsageService/QueryUsage": Entry(
         lambda e: usage.QueryUsageRequest(
             group_by=[usage.USAGE_DIMENSION_API_KEY, usage.USAGE_DIMENSION_COLLECTION]

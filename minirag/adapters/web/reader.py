@@ -189,7 +189,10 @@ class HttpWebReader:
         for _ in range(MOST_REDIRECTS + 1):
             try:
                 page = await self._client.get(
-                    at, headers, seconds=ROBOTS_SECONDS, most_bytes=4 * MOST_BYTES
+                    at,
+                    headers,
+                    seconds=min(ROBOTS_SECONDS, self._seconds),
+                    most_bytes=4 * MOST_BYTES,
                 )
             except (TargetRefused, TargetFailed) as error:
                 raise _Stopped(_failed(f"its robots.txt can't be read: {error}")) from None
