@@ -12,13 +12,39 @@ from pathlib import PurePath
 
 from minirag.adapters.parsing.charsets import decode
 from minirag.adapters.parsing.cleaning import clean
+from minirag.domain.chunks import ParsedText
+from minirag.domain.documents import FailureCode
+from minirag.errors import ParseFailure
 
 NOT_JSON = object()
 MAX_TEXT_BYTES = 64 * 1024 * 1024
+MOST_DEPTH = 3
+"""Of documents in documents: a mail in an archive in a mail."""
+MOST_MEMBERS = 2000
+MOST_INNER_BYTES = 512 * 1024 * 1024
 LOCAL_HEADER = b"PK\x03\x04"
 """How a ZIP archive begins."""
 
 _PACKAGE_TYPE = re.compile(rb"[a-z0-9.+/-]{3,100}")
+
+
+class Allowance:
+    """What may be unpacked from one upload, however it is nested."""
+
+    def __init__(self) -> None:
+        self._members = MOST_MEMBERS
+        self._bytes = MOST_INNER_BYTES
+
+    def take(self, byte_count: int) -> None:
+        """Use it up by a document. Raises `ParseFailure`."""
+        self._members -= 1
+        self._bytes -= byte_count
+        if self._members < 0 or self._bytes < 0:
+            raise ParseFailure(
+                FailureCode.TOO_LARGE,
+                f"what is packed inside holds more than {MOST_MEMBERS:,} documents, or unpacks to more "
+                f"than {MOST_INNER_BYTES:,} bytes: split it",
+            )
 
 
 class Content:
@@ -33,6 +59,27 @@ class Content:
         """How long the extracted text may grow."""
         self.read_picture: Callable[[bytes], str] | None = None
         """OCR: the text in a picture (PNM), where there is a program for that."""
+        self.reader: Callable[[Content], ParsedText] | None = None
+        """Reads a content of any format; set where this one is read."""
+        self.depth = 0
+        """How many documents this one lies inside of."""
+        self.allowance = Allowance()
+
+    def read_inside(self, data: bytes, file_name: str, max_text_bytes: int) -> ParsedText:
+        """Return the text of a document that lies inside of this one.
+
+        Raises `ParseFailure`, and what a broken parser raises.
+        """
+        if self.reader is None:
+            raise ValueError("set the reader first")
+        if self.depth == MOST_DEPTH:
+            raise ParseFailure(FailureCode.UNSUPPORTED_FORMAT, "it is nested too deep to be read")
+        self.allowance.take(len(data))
+        inner = Content(data, file_name, max_text_bytes)
+        inner.read_picture = self.read_picture
+        inner.depth = self.depth + 1
+        inner.allowance = self.allowance
+        return self.reader(inner)
 
     @cached_property
     def extension(self) -> str:

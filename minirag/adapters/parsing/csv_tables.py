@@ -14,6 +14,7 @@ from minirag.adapters.parsing.text_building import TextBuilder
 from minirag.domain.chunks import ParsedText
 
 MEDIA_TYPE = "text/csv"
+TSV_MEDIA_TYPE = "text/tab-separated-values"
 DELIMITERS = ",;\t"
 SAMPLE_CHARACTERS = 64 * 1024
 SAMPLE_ROWS = 100
@@ -29,6 +30,13 @@ def recognise(content: Content) -> Evidence:
     return best
 
 
+def recognise_tabs(content: Content) -> Evidence:
+    """The same with a tab between the columns."""
+    if content.text is None or "\t" not in content.text[:SAMPLE_CHARACTERS]:
+        return Evidence.NONE
+    return _evidence(_sample_rows(content.text, "\t"), "\t")
+
+
 def parse(content: Content) -> ParsedText:
     text = TextBuilder(content.max_text_bytes)
     delimiter = _delimiter(content.text or "")
@@ -41,7 +49,7 @@ def parse(content: Content) -> ParsedText:
         add_record(text, header, row)
     if header and not text.byte_length:  # a header alone still says what the table is about
         text.add_block("\n".join(first))
-    return text.build(MEDIA_TYPE)
+    return text.build(TSV_MEDIA_TYPE if delimiter == "\t" else MEDIA_TYPE)
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
@@ -81,4 +89,5 @@ def _evidence(rows: list[list[str]], delimiter: str) -> Evidence:
     return Evidence.POSSIBLE if is_prose else Evidence.CERTAIN
 
 
-FORMAT = Format(MEDIA_TYPE, "CSV", (".csv", ".tsv", ".tab"), recognise, parse)
+FORMAT = Format(MEDIA_TYPE, "CSV", (".csv",), recognise, parse)
+TSV = Format(TSV_MEDIA_TYPE, "TSV", (".tsv", ".tab"), recognise_tabs, parse)

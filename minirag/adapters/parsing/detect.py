@@ -17,6 +17,7 @@ def parse_content(
     content: Content, *, declared_media_type: str = "", formats: Sequence[Format] = FORMATS
 ) -> ParsedText:
     """Detect the format and extract the text. Raises `ParseFailure`, and what a broken parser raises."""
+    content.reader = lambda inner: parse_content(inner, formats=formats)
     parsed = detect(content, declared_media_type=declared_media_type, formats=formats).parse(
         content
     )

@@ -43,7 +43,6 @@ _OLE_STREAMS = (
     ("WordDocument", "a legacy Word document (.doc)"),
     ("Workbook", "a legacy Excel workbook (.xls)"),
     ("PowerPoint Document", "a legacy PowerPoint presentation (.ppt)"),
-    ("__properties_version1.0", "an Outlook message (.msg)"),
 )
 
 
@@ -80,5 +79,5 @@ def _name_zip(data: bytes) -> str:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = set(archive.namelist())
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
-        return "a damaged ZIP archive"
-    return next((name for part, name in _ZIP_PARTS if part in names), "a ZIP archive")
+        return ""  # damaged, which who reads it says better
+    return next((name for part, name in _ZIP_PARTS if part in names), "")

@@ -12,10 +12,17 @@ from minirag.adapters.parsing.text_building import TextBuilder
 from minirag.domain.chunks import ParsedText
 
 MEDIA_TYPE = "application/json"
+LINES_MEDIA_TYPE = "application/jsonl"
 
 
 def recognise(content: Content) -> Evidence:
     return Evidence.NONE if content.json is NOT_JSON else Evidence.CERTAIN
+
+
+def recognise_lines(content: Content) -> Evidence:
+    """Records, each on a line of its own: a list where the text begins with a record."""
+    is_lines = isinstance(content.json, list) and content.start.startswith("{")
+    return Evidence.CERTAIN if is_lines else Evidence.NONE
 
 
 def parse(content: Content) -> ParsedText:
@@ -24,7 +31,9 @@ def parse(content: Content) -> ParsedText:
     for path, value, is_record in _walk(content.json):
         line = f"{path}: {value}" if path else value
         text.add_block(line, "\n\n" if is_record else "\n")
-    return text.build(MEDIA_TYPE, title if isinstance(title, str) else "")
+    is_lines = recognise_lines(content) is Evidence.CERTAIN
+    media_type = LINES_MEDIA_TYPE if is_lines else MEDIA_TYPE
+    return text.build(media_type, title if isinstance(title, str) else "")
 
 
 def _walk(root: object) -> Iterator[tuple[str, str, bool]]:
@@ -59,4 +68,5 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-FORMAT = Format(MEDIA_TYPE, "JSON", (".json", ".jsonl", ".ndjson"), recognise, parse)
+FORMAT = Format(MEDIA_TYPE, "JSON", (".json",), recognise, parse)
+LINES = Format(LINES_MEDIA_TYPE, "JSON Lines", (".jsonl", ".ndjson"), recognise_lines, parse)

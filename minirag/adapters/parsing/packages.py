@@ -37,7 +37,7 @@ _DAMAGED_MEMBER = (
 )
 
 
-def open_archive(data: bytes, kind: str) -> zipfile.ZipFile:
+def open_archive(data: bytes, kind: str, *, allow_encrypted: bool = False) -> zipfile.ZipFile:
     """Open the archive that a document of `kind` (`DOCX`, say) is.
 
     Raises `ParseFailure`: CORRUPT without a directory, ENCRYPTED, TOO_LARGE when unpacked.
@@ -51,7 +51,7 @@ def open_archive(data: bytes, kind: str) -> zipfile.ZipFile:
             "directory is missing): upload the complete file again",
         ) from None
     members = archive.infolist()
-    if any(member.flag_bits & 1 for member in members):
+    if not allow_encrypted and any(member.flag_bits & 1 for member in members):
         raise needs_password(kind)
     total = sum(member.file_size for member in members)
     is_bomb = total > RATIO_MATTERS_FROM_BYTES and total > MOST_RATIO * len(data)

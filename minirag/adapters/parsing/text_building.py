@@ -11,6 +11,7 @@ from minirag.domain.documents import FailureCode
 from minirag.errors import ParseFailure
 
 BLANK_LINE = "\n\n"
+DEEPEST_HEADING = 9
 CELL_SEPARATOR = " | "
 """Between the cells of a table's row, which is one line."""
 
@@ -68,6 +69,26 @@ class TextBuilder:
         if 0 < parts < len(self._parts):
             start += len(self._parts[parts])  # the separator before its first block
         self._pages.append(PageSpan(number, start, self.byte_length))
+
+    def add_parsed(self, parsed: ParsedText, *, below: int) -> None:
+        """Append the text of a document inside of this one, its headings below level `below`.
+
+        Its pages become headings, as there are others that count from 1.
+        """
+        start = self.add_block(parsed.text)
+        start -= len(parsed.text) - len(parsed.text.lstrip("\n"))  # `add_block` leaves those out
+        marks = [
+            (each.start, 0, min(below + each.level, DEEPEST_HEADING - 1), each.title)
+            for each in parsed.headings
+        ] + [(each.start, 1, DEEPEST_HEADING, f"page {each.number}") for each in parsed.pages]
+        page = ""
+        for offset, _, level, title in sorted(marks):
+            place = min(max(start + offset, 0), self.byte_length)
+            self.mark_heading(level, title, place)
+            if level == DEEPEST_HEADING:
+                page = title
+            elif page:  # a heading ends what is deeper
+                self.mark_heading(DEEPEST_HEADING, page, place)
 
     def build(self, media_type: str, title: str = "") -> ParsedText:
         return ParsedText(
