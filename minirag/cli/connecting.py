@@ -123,7 +123,7 @@ class Credential(enum.Enum):
     TENANT = "tenant"
     PLATFORM = "platform"
     EITHER = "either"
-    """The platform key when the command's parameter `tenant` is given, else a tenant's key."""
+    """The platform key when the command's parameter `tenant` or `as_platform` is given, else a tenant's."""
     PERSON = "person"
     """Whoever signed in with `minirag sign-in`."""
     NONE = "none"
@@ -163,7 +163,8 @@ def client_command(
             keys = {key: given.pop(key, None) for key in ("api_key", "platform_key")}
             with reporting(name, output, server):
                 is_platform = credential is Credential.PLATFORM or (
-                    bool(given.get("tenant")) and not credential.is_anothers
+                    bool(given.get("tenant") or given.get("as_platform"))
+                    and not credential.is_anothers
                 )
                 encryption = Encryption.choose(server, tls, authority, *shown)
                 key: str | StoredSession | None = None

@@ -19,9 +19,12 @@ from minirag.cli import (
     keys,
     limits,
     offboarding,
+    operations,
     processes,
+    purging,
     secrets,
     signing_in,
+    sources,
     upload,
     usage,
     users,
@@ -66,15 +69,20 @@ app.command("sign-out")(signing_in.sign_out)
 app.command("change-password")(signing_in.change_password)
 app.add_typer(credentials.app, name="credential")
 app.add_typer(limits.app, name="limits")
+collections.app.command("delete")(purging.delete_collection)
 app.add_typer(collections.app, name="collection")
 app.command()(upload.upload)
+documents.app.command("purge")(purging.purge_documents)
 app.add_typer(documents.app, name="documents")
 app.command()(asking.search)
 app.command()(asking.ask)
 app.command()(asking.chat)
 app.command()(usage.usage)
 app.command()(audit.audit)
+app.add_typer(sources.app, name="source")
 app.add_typer(webhooks.app, name="webhook")
+app.add_typer(operations.app, name="operation")
+app.command()(operations.reconcile)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(processes.compact)

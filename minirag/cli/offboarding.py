@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,15 +15,12 @@ from minirag.cli.connecting import Credential, client_command
 from minirag.cli.exit_codes import ExitCode
 from minirag.cli.failures import CliFailure
 from minirag.cli.naming import tenant_id
+from minirag.cli.operations import is_under_way, show_receipt, wait_for
 from minirag.cli.output import to_dict
 from minirag.cli.session import Session
 from minirag.cli.wording import count_of, enum_word, format_size, format_time
 
-if TYPE_CHECKING:
-    from minirag_sdk.v1 import operation_service_pb2 as operation_pb
-
 app = tenants.app
-LOOK_SECONDS = 0.5
 
 TenantArgument = Annotated[
     str, typer.Argument(metavar="ID_OR_SLUG", help="The tenant, by id or by slug.")
@@ -45,7 +41,6 @@ def delete_tenant(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Refuse a tenant's keys at once, and erase it when its grace period is over. It asks first."""
-    from minirag_sdk.v1 import operation_service_pb2 as operation_pb
     from minirag_sdk.v1 import tenant_service_pb2 as pb
 
     output = session.output
@@ -60,15 +55,12 @@ def delete_tenant(
         session.tenants.DeleteTenant, pb.DeleteTenantRequest(tenant_id=wanted, now=now)
     )
     operation = response.operation
-    waiting = (operation_pb.OPERATION_STATE_PENDING, operation_pb.OPERATION_STATE_RUNNING)
-    while wait and now and operation.state in waiting:
-        time.sleep(LOOK_SECONDS)
-        request = operation_pb.GetOperationRequest(operation_id=operation.id)
-        operation = session.call(session.operations.GetOperation, request).operation
+    if wait and now:
+        operation = wait_for(session, operation.id)
     if output.as_json:
         output.show_json({"operation": to_dict(operation)})
         return
-    if operation.state in waiting:
+    if is_under_way(operation):
         when = "now" if now else f"at {format_time(operation.start_time)}"
         output.show(f"{tenant} is refused from now on and erased {when} ({operation.id}).")
         if not now:
@@ -102,11 +94,7 @@ def show_operation(
     from minirag_sdk.v1 import operation_service_pb2 as pb
 
     request = pb.GetOperationRequest(operation_id=operation_id)
-    response = session.call(session.operations.GetOperation, request)
-    if session.output.as_json:
-        session.output.show_json(to_dict(response))
-        return
-    show_receipt(session, response.operation)
+    show_receipt(session, session.call(session.operations.GetOperation, request).operation)
 
 
 @app.command("export")
@@ -154,24 +142,3 @@ def export_tenant(
         return
     documents = count_of(completed.counts["documents"], "document")
     session.output.show(f"Wrote {file}: {format_size(completed.byte_size)}, {documents}.")
-
-
-def show_receipt(session: Session, operation: operation_pb.Operation) -> None:
-    """Print an operation's state and, store by store, what was erased and what is left."""
-    from minirag_sdk.v1 import operation_service_pb2 as pb
-
-    output = session.output
-    state = enum_word(pb.OperationState, operation.state, "OPERATION_STATE_")
-    output.show(f"{operation.id}: {state} {format_time(operation.end_time)}".rstrip())
-    if operation.error:
-        output.show(f"Held up: {operation.error}")
-    left = {(one.store, one.kind): str(one.count) for one in operation.remaining}
-    output.show_table(
-        ("Store", "Kind", "Erased", "Left"),
-        (
-            (one.store, one.kind, str(one.count), left.get((one.store, one.kind), ""))
-            for one in operation.erased
-            if one.count or left.get((one.store, one.kind), "0") != "0"
-        ),
-        empty="Nothing is counted yet.",
-    )

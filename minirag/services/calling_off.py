@@ -41,11 +41,11 @@ class OperationCanceller:
                 return await self._cancel(uow, caller.tenant_id, operation_id, request)
         async with self._uow.platform() as platform:
             found = await _get(platform.operations, operation_id)
-            if found.kind is not OperationKind.DELETE_TENANT:
+            is_of_tenant = found.kind is OperationKind.DELETE_TENANT
+            if not is_of_tenant or found.state is OperationState.CANCELLED:
                 return await self._cancel(platform, None, operation_id, request)
-        if found.state is not OperationState.CANCELLED:
-            _require_open(found)
-            await self._offboarding.undelete(found.subject_id, request=request)
+        _require_open(found)
+        await self._offboarding.undelete(found.subject_id, request=request)
         async with self._uow.platform() as platform:
             return await _get(platform.operations, operation_id)
 
@@ -57,19 +57,24 @@ class OperationCanceller:
         request: RequestKey | None,
     ) -> Operation:
         found = await _get(uow.operations, operation_id)
-        if await recall(uow.requests, request) or found.state is OperationState.CANCELLED:
+        if await recall(uow.requests, request):
             return found
-        _require_open(found)
-        if found.kind not in _STOPPABLE:
-            raise FailedPrecondition(
-                "the operation can't be called off: what it erases was hidden for good when it was accepted"
-            )
-        if not await uow.operations.cancel(operation_id):
-            _require_open(await _get(uow.operations, operation_id))
+        if found.state is not OperationState.CANCELLED:
+            await _call_off(uow.operations, found)
         await remember(uow.requests, request, operation_id=operation_id)
         named = encode_id(IdKind.OPERATION, operation_id)
         await record_change(uow.audit, tenant_id, "operation", named, kind=found.kind.value)
         return await _get(uow.operations, operation_id)
+
+
+async def _call_off(operations: OperationRepository, found: Operation) -> None:
+    _require_open(found)
+    if found.kind not in _STOPPABLE:
+        raise FailedPrecondition(
+            "the operation can't be called off: what it erases was hidden for good when it was accepted"
+        )
+    if not await operations.cancel(found.id):
+        _require_open(await _get(operations, found.id))
 
 
 async def _get(operations: OperationRepository, operation_id: UUID) -> Operation:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -36,6 +36,15 @@ log = structlog.get_logger()
 PAGE = 256
 FILES_AT_ONCE = 8
 Found = list[DriftCount]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One tenant's turn."""
+
+    tenant_id: UUID
+    began: datetime
+    dry_run: bool
 
 
 @dataclass(slots=True)
@@ -73,11 +82,15 @@ class DriftSweep:
         """Look at a tenant, or at what an erased one left behind, page by page; yield all that was found so
         far after each. With `dry_run` nothing is changed. Raises `Unavailable` when a store is away."""
         so_far: tuple[DriftCount, ...] = ()
+        async with self._uow.tenant(tenant_id) as uow:
+            began = await uow.drift.read_clock()
+        look = _Look(tenant_id, began, dry_run)
         for space in await self._spaces.list_all(tenant_id):
-            async for found in self._check_points(tenant_id, space, dry_run):
+            # In this order: stale points that are taken away would be missing next.
+            async for found in self._check_chunks(look, space):
                 so_far = add_drift(so_far, found)
                 yield so_far
-            async for found in self._check_chunks(tenant_id, space, dry_run):
+            async for found in self._check_points(look, space):
                 so_far = add_drift(so_far, found)
                 yield so_far
         async for found in self._check_files(tenant_id, dry_run):
@@ -90,8 +103,9 @@ class DriftSweep:
     # -- from the vector store to the database
 
     async def _check_points(
-        self, tenant_id: UUID, space: EmbeddingSpace, dry_run: bool
+        self, look: _Look, space: EmbeddingSpace
     ) -> AsyncGenerator[Found, None]:
+        tenant_id, dry_run = look.tenant_id, look.dry_run
         after: UUID | None = None
         while True:
             points = await self._vectors.scan(
@@ -101,10 +115,11 @@ class DriftSweep:
                 return
             after = points[-1].chunk_id
             async with self._uow.tenant(tenant_id) as uow:
-                places = await uow.drift.read_places([point.chunk_id for point in points])
+                ids = [point.chunk_id for point in points]
+                places = await uow.drift.read_places(ids, began=look.began)
             verdict = _judge(points, places, space)
             if not dry_run:
-                await self._set_right(tenant_id, space, verdict)
+                await self._set_right(look, space, verdict)
             orphans, misplaced = len(verdict.orphans), len(verdict.misplaced)
             stale = misplaced + sum((verdict.outdated | verdict.superseded).values())
             yield [
@@ -112,7 +127,8 @@ class DriftSweep:
                 DriftCount("vectors", "stale points", stale, 0 if dry_run else stale),
             ]
 
-    async def _set_right(self, tenant_id: UUID, space: EmbeddingSpace, verdict: _Verdict) -> None:
+    async def _set_right(self, look: _Look, space: EmbeddingSpace, verdict: _Verdict) -> None:
+        tenant_id = look.tenant_id
         doomed = (*verdict.orphans, *verdict.misplaced)
         if doomed:
             where = VectorFilter(chunk_ids=doomed)
@@ -121,7 +137,7 @@ class DriftSweep:
                 raise Unavailable(f"{left} points are still there after their deletion")
         async with self._uow.tenant(tenant_id) as uow:
             # A retry may have written some of them anew after we looked.
-            wanted = (await uow.drift.read_places(doomed)).values()
+            wanted = (await uow.drift.read_places(doomed, began=look.began)).values()
             await _add_jobs(
                 uow,
                 JobKind.REPAIR_VERSION,
@@ -138,12 +154,15 @@ class DriftSweep:
     # -- from the database to the vector store
 
     async def _check_chunks(
-        self, tenant_id: UUID, space: EmbeddingSpace, dry_run: bool
+        self, look: _Look, space: EmbeddingSpace
     ) -> AsyncGenerator[Found, None]:
+        tenant_id, dry_run = look.tenant_id, look.dry_run
         after: UUID | None = None
         while True:
             async with self._uow.tenant(tenant_id) as uow:
-                chunks = await uow.drift.list_published(space.model, after=after, limit=PAGE)
+                chunks = await uow.drift.list_published(
+                    space.model, began=look.began, after=after, limit=PAGE
+                )
             if not chunks:
                 return
             after = chunks[-1].chunk_id
@@ -152,22 +171,21 @@ class DriftSweep:
             absent = set(where.chunk_ids) - {point.chunk_id for point in points}
             missing = 0
             if absent:
-                missing = await self._repair_missing(tenant_id, sorted(absent), dry_run)
+                missing = await self._repair_missing(look, sorted(absent))
             yield [DriftCount("vectors", "missing points", missing, 0 if dry_run else missing)]
 
-    async def _repair_missing(
-        self, tenant_id: UUID, chunk_ids: Sequence[UUID], dry_run: bool
-    ) -> int:
+    async def _repair_missing(self, look: _Look, chunk_ids: Sequence[UUID]) -> int:
+        tenant_id = look.tenant_id
         async with self._uow.tenant(tenant_id) as uow:
             if await find_kept_tenant(uow, tenant_id) is None:
                 return 0
-            places = await uow.drift.read_places(chunk_ids)
+            places = await uow.drift.read_places(chunk_ids, began=look.began)
             missing = [
                 place.version_id
                 for place in places.values()
                 if place.standing is Standing.PUBLISHED and not place.has_repair
             ]
-            if not dry_run:
+            if not look.dry_run:
                 await _add_jobs(uow, JobKind.REPAIR_VERSION, missing)
         return len(missing)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Row, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Integer, Row, Text, Uuid, bindparam, func, select, text
 
 from minirag.domain.drift import ChunkPlace, FileOwners, SourceFile, Standing
+from minirag.repositories.postgres.tables import TIME
 from minirag.repositories.postgres.transaction import Transaction
 
 _TENANT = bindparam("of_tenant", type_=Uuid())
 
+_NOW = select(func.clock_timestamp())
 _STANDING = """
     CASE WHEN d.delete_time IS NOT NULL OR k.delete_time IS NOT NULL THEN 'DELETING'
          WHEN d.published_version_id = v.id THEN 'PUBLISHED'
@@ -25,11 +28,11 @@ _PLACE = f"""
            k.embedding_model, d.metadata, {_STANDING} AS standing,
            EXISTS (SELECT FROM jobs j
                    WHERE j.tenant_id = c.tenant_id AND j.subject_id IN (v.id, d.id, k.id)
-                     AND j.state IN ('PENDING', 'RUNNING')
+                     AND j.state IN ('PENDING', 'RUNNING') AND j.create_time < :began
                      AND j.kind <> 'REPAIR_VERSION') AS has_job,
            EXISTS (SELECT FROM jobs j
                    WHERE j.tenant_id = c.tenant_id AND j.subject_id = v.id
-                     AND j.state IN ('PENDING', 'RUNNING')
+                     AND j.state IN ('PENDING', 'RUNNING') AND j.create_time < :began
                      AND j.kind = 'REPAIR_VERSION') AS has_repair
     FROM chunks c
     JOIN document_versions v ON v.tenant_id = c.tenant_id AND v.id = c.version_id
@@ -38,7 +41,7 @@ _PLACE = f"""
     WHERE c.tenant_id = :of_tenant
 """  # noqa: S608  # constants
 _READ_PLACES = text(f"{_PLACE} AND c.id = ANY (:ids)").bindparams(
-    _TENANT, bindparam("ids", type_=ARRAY(Uuid()))
+    _TENANT, bindparam("began", type_=TIME), bindparam("ids", type_=ARRAY(Uuid()))
 )
 _LIST_PUBLISHED = text(
     f"""
@@ -48,6 +51,7 @@ _LIST_PUBLISHED = text(
     """
 ).bindparams(
     _TENANT,
+    bindparam("began", type_=TIME),
     bindparam("of_model", type_=Text()),
     bindparam("after", type_=Uuid()),
     bindparam("page_limit", type_=Integer()),
@@ -77,18 +81,25 @@ class PostgresDriftRepository:
         self._transaction = transaction
         self._tenant_id = tenant_id
 
-    async def read_places(self, chunk_ids: Sequence[UUID]) -> dict[UUID, ChunkPlace]:
+    async def read_clock(self) -> datetime:
+        time: datetime = (await self._transaction.execute(_NOW)).scalar_one()
+        return time
+
+    async def read_places(
+        self, chunk_ids: Sequence[UUID], *, began: datetime
+    ) -> dict[UUID, ChunkPlace]:
         if not chunk_ids:
             return {}
-        values = {"of_tenant": self._tenant_id, "ids": list(chunk_ids)}
+        values = {"of_tenant": self._tenant_id, "ids": list(chunk_ids), "began": began}
         rows = await self._transaction.all(_READ_PLACES, values)
         return {row.chunk_id: _place(row) for row in rows}
 
     async def list_published(
-        self, model: str, *, after: UUID | None, limit: int
+        self, model: str, *, began: datetime, after: UUID | None, limit: int
     ) -> list[ChunkPlace]:
         values = {
             "of_tenant": self._tenant_id,
+            "began": began,
             "of_model": model,
             "after": after,
             "page_limit": limit,

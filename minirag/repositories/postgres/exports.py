@@ -44,6 +44,8 @@ _HIDDEN = frozenset(
         "blob_key",
         "state_before_deletion",
         "lease_until",
+        "lease_owner",
+        "position",
     }
 )
 _NOT_EXPORTED = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -12,11 +12,17 @@ from minirag.domain.operations import DriftCount, Operation
 
 
 class DriftRepository(Protocol):
-    async def read_places(self, chunk_ids: Sequence[UUID]) -> dict[UUID, ChunkPlace]:
-        """By chunk id, for those that have a row, whatever has become of their document."""
+    async def read_clock(self) -> datetime:
+        """The time by which jobs are stamped."""
+
+    async def read_places(
+        self, chunk_ids: Sequence[UUID], *, began: datetime
+    ) -> dict[UUID, ChunkPlace]:
+        """By chunk id, for those that have a row, whatever has become of their document. Jobs that came
+        after `began` don't count: the comparison adds some itself."""
 
     async def list_published(
-        self, model: str, *, after: UUID | None, limit: int
+        self, model: str, *, began: datetime, after: UUID | None, limit: int
     ) -> list[ChunkPlace]:
         """Chunks that searches read, of collections with this embedding model, by ascending chunk id."""
 
