@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from minirag.adapters.parsing import plain_text
 from minirag.adapters.parsing.confinement import (
     close_descriptors,
     confine,
@@ -33,11 +34,13 @@ from minirag.adapters.parsing.format import Format
 from minirag.adapters.parsing.ocr import OcrProgram, start_helper
 from minirag.adapters.parsing.registry import FORMATS
 from minirag.adapters.parsing.system_calls import is_filter_possible
+from minirag.adapters.parsing.text_stream import is_streamable, read_text
 from minirag.adapters.parsing.wire import (
     LONGEST_CONTROL_MESSAGE,
     pack_control,
     pack_failure,
     pack_parsed,
+    pack_stream_start,
     unpack_control,
 )
 from minirag.domain.documents import FailureCode
@@ -159,6 +162,12 @@ class ForkServer:
         )
         try:
             with open(source, "rb", closefd=False) as file:
+                if is_streamable(file, request["file_name"], self._formats):
+                    _write_all(result, pack_stream_start(plain_text.MEDIA_TYPE))
+                    for part in read_text(file):
+                        _write_all(result, part)
+                    os._exit(0)
+                file.seek(0)
                 content = Content(file.read(), request["file_name"], self._max_text_bytes)
             content.read_picture = read_picture
             frame = self._frame(content, request["media_type"])

@@ -7,7 +7,10 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -17,20 +20,14 @@ from minirag.adapters.parsing.fork_server_process import (
     ServerGone,
     start_fork_server,
 )
+from minirag.adapters.parsing.frame_receiving import FrameReceiver
 from minirag.adapters.parsing.ocr import OcrProgram
-from minirag.adapters.parsing.wire import (
-    FRAME_BYTES,
-    LONGEST_HEADER,
-    BrokenFrame,
-    unpack_result,
-)
+from minirag.adapters.parsing.wire import BrokenFrame
 from minirag.domain.chunks import ParsedText
 from minirag.domain.documents import FailureCode
 from minirag.errors import ParseFailure, Unavailable
 
 READ_BYTES = 256 * 1024
-INLINE_BYTES = 512 * 1024
-"""Longer results are unpacked off the loop."""
 
 log = structlog.get_logger(__name__)
 
@@ -83,25 +80,44 @@ class SandboxedParser:
             for server in tuple(self._private_servers):
                 await server.stop()
 
-    async def parse(self, path: Path, *, file_name: str, declared_media_type: str) -> ParsedText:
-        """Detect the type from the bytes and extract the text, in a child with limits.
+    async def parse(
+        self,
+        path: Path,
+        *,
+        file_name: str,
+        declared_media_type: str,
+        into: BinaryIO | None = None,
+    ) -> ParsedText:
+        """Detect the type from the bytes and extract the text, in a child with limits; `into` a file, if one
+        is given.
 
         Raises `ParseFailure`, and `Unavailable` when no process can be started.
         """
+        text = BytesIO() if into is None else into
         async with self._slots:
-            server = await self._running_server()
-            try:
-                return await self._parse_by(server, path, file_name, declared_media_type)
-            except ServerGone:
-                log.warning("fork_server_ended", pid=server.pid)
-            return await self._parse_alone(path, file_name, declared_media_type)
+            parsed = await self._parse_into(text, path, file_name, declared_media_type)
+        if into is None:
+            return replace(parsed, text=str(text.getbuffer(), "utf-8"))  # type: ignore[attr-defined]  # ours
+        return parsed
 
-    async def _parse_alone(self, path: Path, file_name: str, media_type: str) -> ParsedText:
+    async def _parse_into(
+        self, text: BinaryIO, path: Path, file_name: str, media_type: str
+    ) -> ParsedText:
+        server = await self._running_server()
+        try:
+            return await self._parse_by(server, text, path, file_name, media_type)
+        except ServerGone:
+            log.warning("fork_server_ended", pid=server.pid)
+        return await self._parse_alone(text, path, file_name, media_type)
+
+    async def _parse_alone(
+        self, text: BinaryIO, path: Path, file_name: str, media_type: str
+    ) -> ParsedText:
         """Parse once more, by a fork server that no other document can end: then it was this one."""
         server = await self._start_server()
         self._private_servers.add(server)
         try:
-            return await self._parse_by(server, path, file_name, media_type)
+            return await self._parse_by(server, text, path, file_name, media_type)
         except ServerGone:
             if self._is_closed:
                 raise _shutting_down() from None
@@ -134,8 +150,14 @@ class SandboxedParser:
             raise Unavailable("the document parser can't be started: retry later") from error
 
     async def _parse_by(
-        self, server: ForkServerProcess, path: Path, file_name: str, media_type: str
+        self,
+        server: ForkServerProcess,
+        text: BinaryIO,
+        path: Path,
+        file_name: str,
+        media_type: str,
     ) -> ParsedText:
+        frame = FrameReceiver(text, max_text_bytes=self._max_text_bytes)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with ours:
@@ -152,41 +174,24 @@ class SandboxedParser:
                     os.close(source)
             try:
                 async with asyncio.timeout(self._seconds):
-                    frame = await self._receive(ours)
+                    await self._receive(ours, frame)
                     exit_code = await asyncio.shield(run.ended)
             except TimeoutError:
                 raise self._took_too_long() from None
+            except BrokenFrame as error:
+                raise _unusable(error) from None
             finally:
                 server.kill(run)
         self._check_exit(run, exit_code)
-        return await self._unpack(frame)
-
-    async def _receive(self, result: socket.socket) -> bytearray:
-        loop = asyncio.get_running_loop()
-        frame = bytearray()
-        most = FRAME_BYTES + LONGEST_HEADER + self._max_text_bytes
-        while part := await loop.sock_recv(result, READ_BYTES):
-            frame += part
-            if len(frame) > most:
-                raise ParseFailure(
-                    FailureCode.TOO_LARGE, "the document's text is too long: split the document"
-                )
-        return frame
-
-    async def _unpack(self, frame: bytearray) -> ParsedText:
         try:
-            if len(frame) <= INLINE_BYTES:
-                return unpack_result(frame, max_text_bytes=self._max_text_bytes)
-            return await asyncio.to_thread(
-                unpack_result, frame, max_text_bytes=self._max_text_bytes
-            )
+            return await asyncio.to_thread(frame.finish) if frame.is_long else frame.finish()
         except BrokenFrame as error:
-            log.warning("parser_result_broken", error=str(error))
-            raise ParseFailure(
-                FailureCode.PARSER_CRASH,
-                "the parser gave no usable result for this document, which is probably damaged: "
-                "save it anew and upload that",
-            ) from None
+            raise _unusable(error) from None
+
+    async def _receive(self, result: socket.socket, frame: FrameReceiver) -> None:
+        loop = asyncio.get_running_loop()
+        while part := await loop.sock_recv(result, READ_BYTES):
+            frame.feed(part)
 
     def _check_exit(self, run: ParserRun, exit_code: int | None) -> None:
         if exit_code is None:
@@ -214,6 +219,15 @@ class SandboxedParser:
             FailureCode.PARSER_LIMIT,
             f"reading the document takes longer than {self._seconds:g} s: split it, or simplify it",
         )
+
+
+def _unusable(error: BrokenFrame) -> ParseFailure:
+    log.warning("parser_result_broken", error=str(error))
+    return ParseFailure(
+        FailureCode.PARSER_CRASH,
+        "the parser gave no usable result for this document, which is probably damaged: "
+        "save it anew and upload that",
+    )
 
 
 def _shutting_down() -> Unavailable:

@@ -29,6 +29,8 @@ LONGEST_REASON = 600
 
 _FRAME = struct.Struct("!IQ")  # bytes of the JSON header, bytes of the text after it
 FRAME_BYTES = _FRAME.size
+STREAMED = 2**64 - 1
+"""In place of the text's length: it goes on until the child has ended, which it says by its exit code."""
 
 _PARSER_CODES = frozenset(
     {
@@ -70,34 +72,41 @@ def pack_parsed(parsed: ParsedText) -> list[bytes]:
     return [_FRAME.pack(len(packed), len(text)), packed, text]
 
 
+def pack_stream_start(media_type: str) -> bytes:
+    """Return the start of a frame whose text follows in parts, without pages or headings."""
+    header, text = pack_parsed(ParsedText("", media_type))[1:]
+    return _FRAME.pack(len(header), STREAMED) + header + text
+
+
 def pack_failure(code: str, reason: str) -> list[bytes]:
     packed = json.dumps({"failure": [code, reason[:LONGEST_REASON]]}).encode()
     return [_FRAME.pack(len(packed), 0), packed]
 
 
-def unpack_result(frame: bytes | bytearray, *, max_text_bytes: int) -> ParsedText:
-    """Return the parsed text of a complete frame.
+def unpack_lengths(start: bytes | bytearray) -> tuple[int, int]:
+    """Return the sizes of the header and of the text that the first `FRAME_BYTES` bytes announce."""
+    header_bytes, text_bytes = _FRAME.unpack_from(start)
+    return header_bytes, text_bytes
+
+
+def unpack_header(packed: bytes, *, text_bytes: int) -> ParsedText:
+    """Return what a frame's header tells of a text of that size; the text itself is left out.
 
     Raises `ParseFailure` when that is what the child reports, and `BrokenFrame`.
     """
     try:
-        header_bytes, text_bytes = _FRAME.unpack_from(frame)
-        if len(frame) != FRAME_BYTES + header_bytes + text_bytes or text_bytes > max_text_bytes:
-            raise BrokenFrame("its lengths are wrong")
-        view = memoryview(frame)[FRAME_BYTES:]
-        header = json.loads(bytes(view[:header_bytes]))
+        header = json.loads(packed)
         if "failure" in header:
             raise _failure(*header["failure"])
-        text = str(view[header_bytes:], "utf-8")
         parsed = ParsedText(
-            text,
+            "",
             str(header["media_type"]),
             tuple(PageSpan(**page) for page in header["pages"]),
             tuple(HeadingMark(**heading) for heading in header["headings"]),
             str(header["title"]),
         )
         _check(parsed, text_bytes)
-    except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BrokenFrame(str(error)) from None
     return parsed
 
@@ -109,8 +118,8 @@ def _failure(code: object, reason: object) -> ParseFailure:
 
 
 def _check(parsed: ParsedText, text_bytes: int) -> None:
-    """Everything that the rest of the application takes for granted of a parsed text."""
-    if "\0" in parsed.text or "\0" in parsed.title or len(parsed.media_type) > 200:
+    """Everything that the rest of the application takes for granted of what is told about a text."""
+    if "\0" in parsed.title or len(parsed.media_type) > 200:
         raise BrokenFrame("NUL in it, or an endless media type")
     position = 0
     for page in parsed.pages:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from minirag.domain.chunks import ChunkSizes, ParsedText
 from minirag.domain.drift import BlobEntry
@@ -47,9 +47,17 @@ class BlobStore(Protocol):
 
 
 class DocumentParser(Protocol):
-    async def parse(self, path: Path, *, file_name: str, declared_media_type: str) -> ParsedText:
+    async def parse(
+        self,
+        path: Path,
+        *,
+        file_name: str,
+        declared_media_type: str,
+        into: BinaryIO | None = None,
+    ) -> ParsedText:
         """Detect the type from the bytes and extract the text, in a subprocess with limits.
 
+        With `into`, the text is written there as UTF-8, in constant memory, and left out of what is returned.
         Raises `ParseFailure` with a code and a reason that a person can act on. Cancelling the call
         ends the subprocess.
         """

@@ -124,7 +124,7 @@ async def test_document_erased_while_it_is_cut_ends_its_job_without_leftovers(
             asyncio.run_coroutine_threadsafe(erase(), loop).result(20)
             return StructuredChunker().chunk(parsed, sizes)
 
-    world.ingestion._chunker = ErasingChunker()
+    world.ingestion._splitter._chunker = ErasingChunker()
     await world.run_jobs()
 
     assert await _jobs(world) == []

@@ -1,0 +1,272 @@
+"""From a version's bytes to its text and the rows of its chunks, in memory that doesn't grow with either.
+
+The parser writes the text to a file, which is read in windows; a window is cut into chunks and its rows are
+written before the next one is looked at. A text of one window, as nearly all are, is cut as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, nullcontext
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from minirag.domain.chunks import Chunk, HeadingMark, PageSpan, ParsedText
+from minirag.domain.documents import DocumentState, FailureCode
+from minirag.domain.ids import chunk_id
+from minirag.domain.limits import Stock
+from minirag.errors import ParseFailure
+from minirag.services.blob_keys import text_key
+from minirag.services.ingestion_work import Work, require_wanted
+from minirag.services.ports.files import BlobStore, ChunkDraft, Chunker, DocumentParser
+from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.stock import require_chunk_room
+
+ROWS_PER_TRANSACTION = 500
+TEXT_PART = 256 * 1024
+WINDOW_BYTES = 1024 * 1024
+"""So much text is cut at once, some tenths of a second. Stored chunks rely on it: a version that is taken up
+again must be cut as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a text, with its own headings and pages, and where it begins."""
+
+    start: int
+    part: ParsedText
+
+
+class Splitter:
+    def __init__(
+        self, uow: UnitOfWorkFactory, blobs: BlobStore, parser: DocumentParser, chunker: Chunker
+    ) -> None:
+        self._uow = uow
+        self._blobs = blobs
+        self._parser = parser
+        self._chunker = chunker
+
+    async def split(self, work: Work, *, first: int) -> tuple[int, list[Chunk]]:
+        """Parse, keep the text, and write the chunks' rows; return how many there are, and the first ones, as
+        many as `first`. Raises `ParseFailure`."""
+        version = work.version
+        with tempfile.SpooledTemporaryFile(WINDOW_BYTES, prefix="minirag-") as spool:
+            text: BinaryIO = spool  # type: ignore[assignment]  # it has all of one's methods
+            async with self._blobs.open_file(version.blob_key) as path:
+                parsed = await self._parser.parse(
+                    path,
+                    file_name=version.file_name,
+                    declared_media_type=version.declared_media_type,
+                    into=text,
+                )
+            size = text.seek(0, 2)
+            if size > WINDOW_BYTES:  # for whoever watches: cutting it up will take a while
+                await self._show(work, parsed, size)
+            room = None
+            if work.context.limits.chunks is not None:
+                room = Stock(chunks=await self._count(work, parsed, text))
+                async with self._uow.tenant(version.tenant_id) as uow:
+                    await require_chunk_room(uow, work.context.limits, room)
+            await self._blobs.put(text_key(version.tenant_id, version.id), _parts(text))
+            return await self._write(work, parsed, text, size, room, first=first)
+
+    async def _show(self, work: Work, parsed: ParsedText, size: int) -> None:
+        async with self._uow.tenant(work.version.tenant_id) as uow:
+            await uow.documents.set_version_state(
+                work.version.id,
+                DocumentState.PARSING,
+                media_type=parsed.media_type,
+                text_bytes=size,
+                page_count=len(parsed.pages),
+            )
+
+    async def _count(self, work: Work, parsed: ParsedText, text: BinaryIO) -> int:
+        async with aclosing(self._drafts(work, parsed, text)) as windows:
+            return sum([len(drafts) async for drafts in windows])
+
+    async def _write(
+        self,
+        work: Work,
+        parsed: ParsedText,
+        text: BinaryIO,
+        size: int,
+        room: Stock | None,
+        *,
+        first: int,
+    ) -> tuple[int, list[Chunk]]:
+        """Write the rows in pages; with `room`, which may turn out too small, all in one transaction, so that
+        of a document that is too much nothing stays."""
+        tenant_id, version_id = work.version.tenant_id, work.version.id
+        count, head = 0, list[Chunk]()
+        async with AsyncExitStack() as stack:
+            whole = None
+            if room is not None:
+                whole = await stack.enter_async_context(self._uow.tenant(tenant_id))
+            pages = await stack.enter_async_context(aclosing(self._pages(work, parsed, text)))
+            async for rows, is_last in pages:
+                count += len(rows)
+                head += rows[: first - len(head)]
+                async with nullcontext(whole) if whole else self._uow.tenant(tenant_id) as uow:
+                    # The erasure of a version that went meanwhile may have passed the text just kept.
+                    await require_wanted(uow, work)
+                    if not count:
+                        raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
+                    await uow.chunks.put(rows)
+                    if not is_last:
+                        continue
+                    # Locks the document, which uploads do before they lock the stock, too.
+                    await uow.documents.set_version_state(
+                        version_id,
+                        DocumentState.EMBEDDING,
+                        media_type=parsed.media_type,
+                        text_bytes=size,
+                        page_count=len(parsed.pages),
+                        chunk_count=count,
+                        chunks_indexed=0,
+                    )
+                    if room is not None:
+                        await require_chunk_room(uow, work.context.limits, room, lock=True)
+        return count, head
+
+    async def _pages(
+        self, work: Work, parsed: ParsedText, text: BinaryIO
+    ) -> AsyncGenerator[tuple[list[Chunk], bool], None]:
+        """Yield the rows in pages, and whether one is the last; a single empty one when there are none."""
+        held: list[Chunk] = []
+        count = 0
+        async with aclosing(self._drafts(work, parsed, text)) as windows:
+            async for drafts in windows:
+                held += _number(work, drafts, count)
+                count += len(drafts)
+                while len(held) > ROWS_PER_TRANSACTION:
+                    yield held[:ROWS_PER_TRANSACTION], False
+                    del held[:ROWS_PER_TRANSACTION]
+        yield held, True
+
+    async def _drafts(
+        self, work: Work, parsed: ParsedText, text: BinaryIO
+    ) -> AsyncGenerator[list[ChunkDraft], None]:
+        """Yield the chunks of one window after the other."""
+        windows = read_windows(parsed, text)
+        while True:
+            window = next(windows, None)
+            if window is None:
+                return
+            drafts = await asyncio.to_thread(self._chunker.chunk, window.part, work.chunk_sizes)
+            yield [_shift(draft, window.start) for draft in drafts] if window.start else drafts
+
+
+def read_windows(
+    parsed: ParsedText, text: BinaryIO, *, size: int = WINDOW_BYTES
+) -> Iterator[Window]:
+    """Cut a text of any length into windows of at most `size` bytes that cover it.
+
+    They end before a heading if there is one in their second half, else after a blank line, a line, a word
+    or at least a character. Each begins under the headings that are open there.
+    """
+    headings, pages = list(parsed.headings), list(parsed.pages)
+    open_headings: list[HeadingMark] = []
+    total = text.seek(0, 2)
+    start = first_heading = first_page = 0
+    while start < total or start == total == 0:
+        text.seek(start)
+        data = text.read(size)
+        if start + len(data) < total:
+            data = data[: _cut_point(data, start, headings, first_heading)]
+        end = start + len(data)
+        last_heading = first_heading
+        while last_heading < len(headings) and (headings[last_heading].start < end or end == total):
+            last_heading += 1
+        last_page = first_page
+        while last_page < len(pages) and (pages[last_page].start < end or end == total):
+            last_page += 1
+        own = headings[first_heading:last_heading]
+        yield Window(
+            start,
+            replace(
+                parsed,
+                text=data.decode(),
+                headings=tuple(
+                    replace(mark, start=max(mark.start - start, 0))
+                    for mark in [*open_headings, *own]
+                ),
+                pages=tuple(_clip(page, start, end) for page in pages[first_page:last_page]),
+            ),
+        )
+        if total == 0:
+            return
+        for mark in own:
+            while open_headings and open_headings[-1].level >= mark.level:
+                open_headings.pop()
+            open_headings.append(mark)
+        # A page goes on in the next window.
+        while first_page < last_page and pages[first_page].end <= end:
+            first_page += 1
+        start, first_heading = end, last_heading
+
+
+def _cut_point(data: bytes, start: int, headings: Sequence[HeadingMark], from_heading: int) -> int:
+    half = len(data) // 2
+    inside = None
+    for mark in headings[from_heading:]:
+        if mark.start >= start + len(data):
+            break
+        if mark.start > start + half:
+            inside = mark.start - start
+    if inside is not None:
+        return _boundary(data, inside)
+    for separator in (b"\n\n", b"\n", b" "):
+        found = data.rfind(separator, half)
+        if found != -1:
+            return found + len(separator)
+    return _boundary(data, len(data) - 4)
+
+
+def _boundary(data: bytes, offset: int) -> int:
+    """The start of the character that byte `offset` belongs to."""
+    while offset > 0 and data[offset] & 0xC0 == 0x80:
+        offset -= 1
+    return offset
+
+
+def _clip(page: PageSpan, start: int, end: int) -> PageSpan:
+    first = min(max(page.start, start), end)
+    return PageSpan(page.number, first - start, max(min(page.end, end), first) - start)
+
+
+def _shift(draft: ChunkDraft, start: int) -> ChunkDraft:
+    return replace(
+        draft,
+        start=draft.start + start,
+        end=draft.end + start,
+        page_starts=tuple(place + start for place in draft.page_starts),
+    )
+
+
+def _number(work: Work, drafts: Sequence[ChunkDraft], first: int) -> list[Chunk]:
+    return [
+        Chunk(
+            id=chunk_id(work.version.id, ordinal),
+            version_id=work.version.id,
+            document_id=work.document.id,
+            collection_id=work.document.collection_id,
+            ordinal=ordinal,
+            text=draft.text,
+            start=draft.start,
+            end=draft.end,
+            token_count=draft.token_count,
+            page_first=draft.page_first,
+            page_last=draft.page_last,
+            page_starts=draft.page_starts,
+            heading_path=draft.heading_path,
+        )
+        for ordinal, draft in enumerate(drafts, first)
+    ]
+
+
+async def _parts(text: BinaryIO) -> AsyncIterator[bytes]:
+    text.seek(0)
+    while part := text.read(TEXT_PART):
+        yield part
