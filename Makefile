@@ -83,6 +83,10 @@ noisy: setup ## Measure what a tenant at ten times its limit costs another; ROUN
 	$(BIN)/python -m benchmarks.noisy $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
+.PHONY: fairness
+fairness: setup ## Measure what a tenant's bulk load costs another's single document; DOCUMENTS=5000
+	$(BIN)/python -m benchmarks.fairness $(if $(DOCUMENTS),--documents $(DOCUMENTS)) $(ARGS)
+
 .PHONY: fuzz
 fuzz: setup ## Call a node of its own with requests that nobody would write; CALLS=100000 SEED=1
 	$(BIN)/python -m tests.fuzz $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) $(ARGS)

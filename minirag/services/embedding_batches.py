@@ -15,8 +15,10 @@ from minirag.domain.chunks import Chunk
 from minirag.domain.documents import Document, DocumentState
 from minirag.domain.retrieval import EmbeddingSpace, VectorPoint
 from minirag.errors import ProviderThrottled
+from minirag.services.giving_way import Stint
 from minirag.services.indexing_progress import IndexingProgress
 from minirag.services.ingestion_work import NoLongerWanted, Work, require_wanted
+from minirag.services.jobs import TryLater
 from minirag.services.metering import UsageMeter, estimate_tokens
 from minirag.services.ports.models import EmbeddingBatch, EmbeddingModels, LexicalEncoder
 from minirag.services.ports.storage import UnitOfWorkFactory
@@ -64,7 +66,8 @@ class EmbeddingBatches:
         """Embed and index the chunks that aren't yet. `first` holds the first of them, if they are at hand.
 
         When it returns all are, and the last batch isn't written down: a publication must follow. Raises
-        what a batch raised, after the others under way have ended, and `NoLongerWanted` at once.
+        what a batch raised, after the others under way have ended, `NoLongerWanted` at once, and `TryLater`
+        when another tenant's turn has come.
         """
         await _Run(self, work, space, progress, list(first)).finish()
 
@@ -91,6 +94,9 @@ class EmbeddingBatches:
     def most_chunks(self) -> int:
         """Of a batch."""
         return self._limits.chunks
+
+    def begin_stint(self, work: Work) -> Stint:
+        return Stint(self._uow, work.context)
 
     async def index_batch(self, work: Work, space: EmbeddingSpace, chunks: Sequence[Chunk]) -> None:
         """Embed the chunks and write their points; what it cost stands in `work.unrecorded` then."""
@@ -185,6 +191,7 @@ class _Run:
         self._space = space
         self._progress = progress
         self._at_hand = at_hand
+        self._stint = batches.begin_stint(work)
         self._position = 0
         self._notes = asyncio.Lock()
         self._unwritten = 0
@@ -210,18 +217,24 @@ class _Run:
                     raise NoLongerWanted
                 if not running:
                     break
-                ended, running = await asyncio.wait(
-                    running, return_when=asyncio.FIRST_COMPLETED
-                )
+                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 failures += _failures_of(ended)
+                if not failures and not self._progress.is_complete and await self._stint.is_over():
+                    failures.append(TryLater(0.0, "another tenant's turn", counts=False))
         finally:
             for task in running:
                 task.cancel()
             if running:
                 await asyncio.wait(running)
                 _failures_of(running)  # or asyncio complains of what nobody looked at
-        if failures:
+        if failures and not self._is_done_anyway(failures):
             raise failures[0]
+
+    def _is_done_anyway(self, failures: Sequence[BaseException]) -> bool:
+        """The batches under way may have been the last ones when it was to give way."""
+        return self._progress.is_complete and all(
+            isinstance(failure, TryLater) for failure in failures
+        )
 
     async def _next(self) -> list[Chunk]:
         start, end = self._progress.find_gap(self._position)

@@ -11,7 +11,9 @@ import pytest
 
 from minirag.domain.documents import Collection, Document, DocumentState
 from minirag.domain.jobs import JobKind
+from minirag.domain.turns import Turns
 from minirag.errors import ProviderThrottled, ProviderUnavailable
+from minirag.services import giving_way
 from minirag.services.ports.models import EmbeddingBatch
 from tests.integration.services.wiring import (
     BATCH_SIZE,
@@ -206,3 +208,37 @@ async def test_failed_batch_ends_the_attempt_with_its_error(
     await (await _begin(world, document, embeddings))
     assert texts == (IN_FLIGHT - 1) * BATCH_SIZE
     assert len(embeddings.embedded) == len(set(embeddings.embedded)) == 10
+
+
+async def test_long_document_gives_way_to_another_tenants_and_goes_on_where_it_was(
+    world: World, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(giving_way, "STINT", 0.0)
+    monkeypatch.setattr(giving_way, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(giving_way, "OTHERS_WAIT", 0.0)
+    document = await world.upload(collection, paragraphs(*topics(10)))
+    other = await world.add_tenant()
+    waiting = await world.upload(
+        await world.add_collection(other), paragraphs("elk"), context=other
+    )
+    async with world.uow.inner.platform() as platform:
+        await platform.due_jobs.take_due(limit=10, resend_after_seconds=60, turns=Turns())
+
+    (job,) = await world.fetch("SELECT id FROM jobs WHERE tenant_id = $1", world.tenant_id)
+    await world.runner.run(world.tenant_id, job["id"])
+    halfway = await _read(world, document)
+    await world.run_jobs(other)
+    await world.run_jobs()
+
+    assert halfway.state is DocumentState.EMBEDDING
+    assert halfway.version.chunks_indexed == BATCH_SIZE
+    rows = await world.fetch(
+        "SELECT count(*) FROM jobs WHERE tenant_id = $1 AND kind = 'INGEST_VERSION'",
+        world.tenant_id,
+    )
+    assert rows[0]["count"] == 0
+    assert (await _read(world, document)).state is DocumentState.READY
+    texts = [text for text in world.embeddings.embedded if text != "dimensions"]
+    assert len(texts) == len(set(texts)) == 11
+    ready = await world.documents.get(other, waiting.id)
+    assert ready.state is DocumentState.READY
