@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minirag_sdk.v1.chat_service_pb2_grpc import ChatServiceStub
     from minirag_sdk.v1.document_service_pb2_grpc import DocumentServiceStub
     from minirag_sdk.v1.operation_service_pb2_grpc import OperationServiceStub
+    from minirag_sdk.v1.source_service_pb2_grpc import SourceServiceStub
     from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
     from minirag_sdk.v1.usage_service_pb2_grpc import UsageServiceStub
     from minirag_sdk.v1.user_service_pb2_grpc import UserServiceStub
@@ -97,6 +98,12 @@ class Session:
         from minirag_sdk.v1.chat_service_pb2_grpc import ChatServiceStub
 
         return ChatServiceStub(self._channel)
+
+    @property
+    def sources(self) -> SourceServiceStub:
+        from minirag_sdk.v1.source_service_pb2_grpc import SourceServiceStub
+
+        return SourceServiceStub(self._channel)
 
     @property
     def webhooks(self) -> WebhookServiceStub:

@@ -164,7 +164,7 @@ def check_answer(printed: list[dict]) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["tenants", "users", "documents", "chat", "limits", "usage", "webhooks"]
+    "page", ["tenants", "users", "documents", "chat", "limits", "usage", "webhooks", "sources"]
 )
 def test_every_example_of_a_guide_works_after_the_tour(shell: Shell, page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()

@@ -255,6 +255,20 @@ async def test_what_is_known_is_asked_for_by_its_validators(site: Website) -> No
     assert headers["if-modified-since"] == "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
+async def test_page_that_changed_just_now_is_not_told_by_its_time(site: Website) -> None:
+    """It may change again within the second that Last-Modified counts in."""
+    site.put(
+        "/a",
+        "text",
+        Last_Modified="Thu, 01 Jan 2026 00:00:00 GMT",
+        Date="Thu, 01 Jan 2026 00:00:30 GMT",
+    )
+
+    fetched = await fetch(reader(), f"{site.url}/a")
+
+    assert fetched.validators == Validators()
+
+
 async def test_headers_that_could_smuggle_others_are_not_sent_back(site: Website) -> None:
     site.put("/a", "text", ETag="x" * 5000, Last_Modified="\x7fyesterday")
 

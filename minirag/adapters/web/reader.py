@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from email.message import Message
+from email.utils import format_datetime, parsedate_to_datetime
 
 from minirag.adapters.outbound import GuardedClient, Page, Target, parse_target
 from minirag.adapters.retry_after import read_retry_after
 from minirag.adapters.web import lists, urls
 from minirag.adapters.web.robots import ALLOW_ALL, MOST_BYTES, Robots, parse_robots
 from minirag.domain.sources import SourceKind
+from minirag.services.clock import utc_now
 from minirag.services.ports.outbound import TargetFailed, TargetRefused, TargetTooLarge
 from minirag.services.ports.sources import Fetch, FetchOutcome, PageList, Validators
 
@@ -28,6 +31,7 @@ DEFAULT_PAUSE = 30.0
 LONGEST_PAUSE = 600.0
 """More isn't waited for, whatever Retry-After says."""
 LONGEST_HEADER = 1000
+SURE_AFTER = timedelta(minutes=1)
 
 
 class _Stopped(Exception):
@@ -142,7 +146,7 @@ class HttpWebReader:
             content=page.body,
             media_type=kind.get_content_type() if "content-type" in page.headers else "",
             charset=charset if isinstance(charset, str) else "",
-            validators=Validators(_kept(page, "etag"), _kept(page, "last-modified")),
+            validators=Validators(_kept(page, "etag"), _sure_last_modified(page)),
         )
 
     def _note_busy(self, target: Target, page: Page) -> Fetch:
@@ -211,6 +215,18 @@ class HttpWebReader:
 
 def _failed(reason: str) -> Fetch:
     return Fetch(FetchOutcome.FAILED, reason=reason)
+
+
+def _sure_last_modified(page: Page) -> str:
+    """The time of the last change, unless a later one could bear the same: it counts in seconds, and clocks
+    differ (RFC 9110, 8.8.2.2)."""
+    value = _kept(page, "last-modified")
+    try:
+        changed = parsedate_to_datetime(value)
+        date = parsedate_to_datetime(page.headers.get("date", "") or format_datetime(utc_now()))
+        return value if date - changed >= SURE_AFTER else ""
+    except (ValueError, TypeError, OverflowError):
+        return ""
 
 
 def _kept(page: Page, name: str) -> str:

@@ -12,7 +12,18 @@ import minirag
 from minirag.cli.main import app
 
 COMMANDS = ["up", "serve", "worker", "migrate", "tenant", "key", "collection", "upload"]
-COMMANDS += ["usage", "audit", "webhook", "documents", "search", "ask", "chat", "doctor", "demo"]
+COMMANDS += [
+    "usage",
+    "audit",
+    "source",
+    "webhook",
+    "documents",
+    "search",
+    "ask",
+    "chat",
+    "doctor",
+    "demo",
+]
 
 
 def test_help_names_every_command() -> None:

@@ -15,6 +15,7 @@ from minirag_sdk.v1 import (
     chat_service_pb2,
     document_service_pb2,
     error_reason_pb2,
+    source_service_pb2,
     tenant_service_pb2,
     usage_service_pb2,
     user_service_pb2,
@@ -37,6 +38,7 @@ GUIDES = {
     "users": user_service_pb2.DESCRIPTOR.services_by_name["UserService"],
     "documents": document_service_pb2.DESCRIPTOR.services_by_name["DocumentService"],
     "usage": usage_service_pb2.DESCRIPTOR.services_by_name["UsageService"],
+    "sources": source_service_pb2.DESCRIPTOR.services_by_name["SourceService"],
     "webhooks": webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"],
     "chat": chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"],
 }
