@@ -1,6 +1,7 @@
 """DOCX: paragraphs, headings and tables in the document's order.
 
-Headers, footers, comments, footnotes and text boxes are left out.
+Headers, footers, comments and text boxes are left out. A footnote comes after the paragraph or the table
+that refers to it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from docx import Document
+from docx.document import Document as _Document
 from docx.oxml.ns import qn
+from docx.oxml.parser import parse_xml
 from docx.table import Table, _Cell
 from docx.text.paragraph import Paragraph
+from lxml import etree  # type: ignore[import-untyped]  # it ships no types
 
 from minirag.adapters.parsing.content import LOCAL_HEADER, Content
 from minirag.adapters.parsing.file_kinds import is_ole_with
@@ -36,6 +40,7 @@ _WRAPPERS = tuple(
     for name in ("ins", "moveTo", "sdt", "sdtContent", "smartTag", "fldSimple", "customXml")
 )
 """Around words that are part of the text; around what was deleted or moved away stand others."""
+_REFERENCES = (qn("w:footnoteReference"), qn("w:endnoteReference"))
 _HEADING_STYLE = re.compile(r"heading (\d)", re.IGNORECASE)
 _DAMAGED = "the DOCX is damaged and can't be opened: open and save it in Word, and upload that"
 
@@ -66,12 +71,15 @@ def parse(content: Content) -> ParsedText:
     except Exception as error:  # python-docx lets its XML, ZIP and key errors through as they come
         raise ParseFailure(FailureCode.CORRUPT, _DAMAGED) from error
     _unwrap(document.element.body)
+    notes = _Notes(document)
     text = TextBuilder(content.max_text_bytes)
     for block in document.iter_inner_content():
         if isinstance(block, Table):
             text.add_block("\n".join(_rows(block)))
         else:
             _add_paragraph(text, block)
+        for note in notes.of(block):
+            text.add_block(note)
     return text.build(MEDIA_TYPE, document.core_properties.title or "")
 
 
@@ -107,6 +115,37 @@ def _add_paragraph(text: TextBuilder, paragraph: Paragraph) -> None:
         text.add_block(f"- {words}", "\n")
     else:
         text.add_block(words)
+
+
+class _Notes:
+    """The footnotes and endnotes of a document, numbered as they are referred to."""
+
+    def __init__(self, document: _Document) -> None:
+        self._count = 0
+        self._words: dict[tuple[str, str], str] = {}
+        for relation in document.part.rels.values():
+            kind = relation.reltype.rpartition("/")[2].removesuffix("s")
+            if kind in ("footnote", "endnote") and not relation.is_external:
+                try:
+                    notes = parse_xml(relation.target_part.blob)
+                except etree.XMLSyntaxError as error:
+                    raise ParseFailure(FailureCode.CORRUPT, _DAMAGED) from error
+                for note in notes.iterchildren(qn(f"w:{kind}")):
+                    self._words[kind, note.get(qn("w:id"), "")] = _note_words(note)
+
+    def of(self, block: Table | Paragraph) -> Iterator[str]:
+        """Yield the notes that a block refers to."""
+        for reference in block._element.iter(*_REFERENCES):
+            kind = reference.tag.rpartition("}")[2].removesuffix("Reference")
+            words = self._words.get((kind, reference.get(qn("w:id"), "")))
+            if words:
+                self._count += 1
+                yield f"[{self._count}] {words}"
+
+
+def _note_words(note: Any) -> str:
+    paragraphs = ("".join(paragraph.itertext(qn("w:t"))) for paragraph in note.iter(qn("w:p")))
+    return " ".join(" ".join(paragraphs).split())
 
 
 def _rows(table: Table) -> Iterator[str]:
