@@ -50,6 +50,7 @@ def test_every_function_that_builds_a_filter_is_found() -> None:
         "edge.Shard._search",
         "edge.Shard.search_lexical",
         "edge.Shard.page",
+        "edge.Shard.points",
         "edge.Shard.count",
         "qdrant.QdrantVectorStore._search",
         "qdrant.QdrantVectorStore.search_lexical",
@@ -57,6 +58,7 @@ def test_every_function_that_builds_a_filter_is_found() -> None:
         "qdrant.QdrantVectorStore.delete",
         "qdrant.QdrantVectorStore.count",
         "qdrant.QdrantVectorStore.list_points",
+        "qdrant.QdrantVectorStore.scan",
     }
 
 

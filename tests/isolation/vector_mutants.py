@@ -33,7 +33,7 @@ class TwinStore:
 
     def __getattr__(self, name: str) -> Any:
         reading = getattr(self._both[self.active], name)
-        if name in ("count", "list_points", "ping"):
+        if name in ("count", "list_points", "scan", "ping"):
             return reading
 
         async def call(*arguments: Any, **named: Any) -> Any:

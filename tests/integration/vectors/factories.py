@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 from minirag.domain.documents import MetadataValue
+from minirag.domain.drift import StoredPoint
 from minirag.domain.retrieval import EmbeddingSpace, SparseVector, VectorHit, VectorPoint
 
 
@@ -41,5 +42,5 @@ def a_point(
     )
 
 
-def ids(hits: Sequence[VectorHit]) -> list[UUID]:
+def ids(hits: Sequence[VectorHit | StoredPoint]) -> list[UUID]:
     return [hit.chunk_id for hit in hits]

@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from minirag.domain.documents import MetadataValue
+from minirag.domain.drift import StoredPoint
+from minirag.domain.metadata_tokens import metadata_tokens
 from minirag.domain.retrieval import SparseVector, VectorFilter
 from minirag.errors import Unavailable
 from minirag.services.ports.vectors import VectorStore
@@ -160,7 +162,8 @@ async def test_search_sees_the_own_tenant_only(store: VectorStore) -> None:
         lexical = await store.search_lexical(TENANT, space, terms({1: 1.0}), where=where, limit=9)
         dense = await store.search_dense(TENANT, space, (1.0, 0.0, 0.0), where=where, limit=9)
         listed = await store.list_points(TENANT, space, where, after=None, limit=9)
-        assert ids(lexical) == ids(dense) == ids(listed) == [mine.chunk_id]
+        scanned = await store.scan(TENANT, space, where, after=None, limit=9)
+        assert ids(lexical) == ids(dense) == ids(listed) == ids(scanned) == [mine.chunk_id]
         assert await store.count(TENANT, space, where) == 1
 
 
@@ -183,10 +186,57 @@ async def test_stranger_finds_and_changes_nothing(store: VectorStore) -> None:
 
     await store.delete(OTHER, space, ALL)
     await store.delete(OTHER, space, VectorFilter(version_ids=(point.version_id,)))
+    await store.delete(OTHER, space, VectorFilter(chunk_ids=(point.chunk_id,)))
     await store.set_metadata(OTHER, space, point.document_id, {"team": "red"})
 
     assert await store.count(OTHER, space, ALL) == 0
+    assert await store.scan(OTHER, space, ALL, after=None, limit=5) == []
     assert await store.count(TENANT, space, VectorFilter(metadata={"team": "blue"})) == 1
+
+
+# -- what points say of themselves
+
+
+async def test_scan_pages_through_all_points_and_tells_what_each_says(store: VectorStore) -> None:
+    space = a_space(0)
+    points = [a_point({1: 1.0}, metadata={"number": n, "odd": bool(n % 2)}) for n in range(300)]
+    await store.upsert(TENANT, space, points)
+
+    found: list[StoredPoint] = []
+    after: UUID | None = None
+    while page := await store.scan(TENANT, space, ALL, after=after, limit=140):
+        found += page
+        after = page[-1].chunk_id
+
+    assert found == [
+        StoredPoint(
+            point.chunk_id,
+            point.collection_id,
+            point.document_id,
+            point.version_id,
+            tuple(metadata_tokens(point.metadata)),
+        )
+        for point in sorted(points, key=lambda one: one.chunk_id)
+    ]
+
+
+async def test_points_are_chosen_by_their_chunks(store: VectorStore) -> None:
+    space = a_space(0)
+    points = [a_point({1: 1.0}) for _ in range(5)]
+    await store.upsert(TENANT, space, points)
+    few = VectorFilter(chunk_ids=(points[0].chunk_id, points[3].chunk_id, uuid4()))
+
+    counted = await store.count(TENANT, space, few)
+    scanned = await store.scan(TENANT, space, few, after=None, limit=9)
+    await store.delete(TENANT, space, few)
+
+    assert counted == 2
+    assert ids(scanned) == sorted((points[0].chunk_id, points[3].chunk_id))
+    assert await store.count(TENANT, space, ALL) == 3
+
+
+async def test_scan_of_a_space_that_was_never_opened_finds_nothing(store: VectorStore) -> None:
+    assert await store.scan(TENANT, a_space(), ALL, after=None, limit=5) == []
 
 
 # -- writing
