@@ -89,7 +89,8 @@ def _nothing_readable(count: int, members: Members) -> ParseFailure:
         return ParseFailure(FailureCode.NO_TEXT, "the ZIP archive is empty: check its content")
     return ParseFailure(
         failure.code,
-        f"none of the {count:,} files in the ZIP archive can be read; of the first: {failure.message}",
+        f"none of the {count:,} files in the ZIP archive can be read, the first because "
+        f"{failure.message}",
     )
 
 

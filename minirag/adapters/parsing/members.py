@@ -55,7 +55,8 @@ class Members:
     def leave_out(self, name: str, failure: ParseFailure) -> None:
         """Note a member that can't be read."""
         self.first_failure = self.first_failure or failure
-        self._unread.append(f"{on_one_line(name)}: {failure.message}")
+        reason, _, _ = failure.message.partition(": ")  # what to do about it is for a file alone
+        self._unread.append(f"{on_one_line(name)}: {reason}")
 
     def add_list_of_unread(self) -> None:
         """Append which members were left out, so that nobody takes the text for the whole."""

@@ -1,4 +1,7 @@
-"""PDF by PDFium: the text of each page, and the outline's entries as headings where the text has them."""
+"""PDF by PDFium: the text of each page, and the outline's entries as headings where the text has them.
+
+Pages without text are recognised where there is a program for that.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from pypdfium2 import raw
 from minirag.adapters.parsing.cleaning import on_one_line
 from minirag.adapters.parsing.content import Content
 from minirag.adapters.parsing.format import Evidence, Format
+from minirag.adapters.parsing.ocr import DOTS_PER_INCH
 from minirag.adapters.parsing.text_building import TextBuilder
 from minirag.domain.chunks import ParsedText
 from minirag.domain.documents import FailureCode
@@ -21,6 +25,9 @@ HEADER_WITHIN = 1024
 """Where readers look for `%PDF-`: some files have other bytes before it."""
 TRAILER_WITHIN = 4096
 MOST_HEADINGS = 5000
+POINTS_PER_INCH = 72
+MOST_PIXELS = 25_000_000
+"""Of a page that is recognised: more than A3 at 300 dots per inch."""
 
 # PDFium writes a hyphen at a line's end, which isn't part of the word, as U+FFFE or U+0002.
 _LINE_END_HYPHEN = re.compile("[\ufffe\x02]\r?\n?")
@@ -69,16 +76,44 @@ def _extract(document: pypdfium2.PdfDocument, content: Content) -> ParsedText:
         words = page.get_textpage()
         page_text = _LINE_END_HYPHEN.sub("", words.get_text_bounded()).replace("\r\n", "\n").strip()
         words.close()
+        if not page_text and content.read_picture is not None and _shows_something(page):
+            page_text = content.read_picture(_picture(page)).strip()
         page.close()
         start = text.add_page(index + 1, page_text)
         _mark_headings(text, outline[index], page_text, start)
     if not text.byte_length:
-        raise ParseFailure(
-            FailureCode.NO_TEXT,
-            f"none of the PDF's {len(document)} pages holds text, so they are probably scanned "
-            "images: run OCR over it (ocrmypdf, for example) and upload the result",
-        )
+        raise _no_text(len(document), is_recognised=content.read_picture is not None)
     return text.build(MEDIA_TYPE, document.get_metadata_value("Title"))
+
+
+def _no_text(pages: int, *, is_recognised: bool) -> ParseFailure:
+    if is_recognised:
+        reason = f"OCR found no text on the PDF's {pages} pages: check its content, or scan it anew"
+    else:
+        reason = (
+            f"none of the PDF's {pages} pages holds text, so they are probably scanned images: have "
+            "tesseract installed where the worker runs, or run OCR over the PDF (ocrmypdf, for "
+            "example) and upload the result"
+        )
+    return ParseFailure(FailureCode.NO_TEXT, reason)
+
+
+def _shows_something(page: pypdfium2.PdfPage) -> bool:
+    return any(True for _ in page.get_objects(max_depth=2))
+
+
+def _picture(page: pypdfium2.PdfPage) -> bytes:
+    """Return the page in shades of grey as a PNM file."""
+    width, height = page.get_size()
+    scale = DOTS_PER_INCH / POINTS_PER_INCH
+    scale = min(scale, (MOST_PIXELS / max(1.0, width * height)) ** 0.5)
+    bitmap = page.render(scale=scale, grayscale=True)
+    rows = memoryview(bitmap.buffer).cast("B")
+    lines = b"".join(
+        rows[row * bitmap.stride : row * bitmap.stride + bitmap.width]
+        for row in range(bitmap.height)
+    )
+    return b"P5 %d %d 255\n" % (bitmap.width, bitmap.height) + lines
 
 
 def _outline(document: pypdfium2.PdfDocument) -> dict[int, list[tuple[int, str]]]:
