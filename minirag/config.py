@@ -205,6 +205,12 @@ class Settings(BaseSettings):
         1024 * MEBIBYTE, ge=128 * MEBIBYTE, description="Address space of a parser process."
     )
     parser_seconds: float = Field(25.0, gt=0, le=600, description="Longest parse of a document.")
+    ocr_languages: str = Field(
+        "eng",
+        pattern=r"^[\w+/-]*$",
+        description="Languages of scanned pages as tesseract names them (`eng+deu`), where it is "
+        "installed; empty: no OCR.",
+    )
 
     # -- work
     worker_threads: int = Field(2, ge=1, le=64, description="Jobs run at once, per process.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
 from minirag.adapters.models.price_table import LiteLlmPriceTable
 from minirag.adapters.models.routing import RoutedChatModels
 from minirag.adapters.outbound import GuardedClient, trust_also
+from minirag.adapters.parsing.ocr import OcrProgram
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.adapters.passwords import Argon2Passwords
 from minirag.adapters.redis_rates import RedisRates
@@ -95,6 +98,7 @@ async def open_adapters(settings: Settings, opening: AsyncExitStack) -> Adapters
         memory_bytes=settings.parser_memory_bytes,
         seconds=settings.parser_seconds,
         max_text_bytes=settings.max_text_bytes,
+        ocr=_find_ocr(settings),
     )
     opening.push_async_callback(parser.close)
     passwords = Argon2Passwords()
@@ -172,6 +176,12 @@ def _open_database(
         )
     except ValueError as error:
         raise SettingsError(f"MINIRAG_DATABASE_URL: {error}") from None
+
+
+def _find_ocr(settings: Settings) -> OcrProgram | None:
+    path = shutil.which("tesseract") if settings.ocr_languages else None
+    data_path = os.environ.get("TESSDATA_PREFIX", "")
+    return OcrProgram(path, settings.ocr_languages, data_path) if path else None
 
 
 def open_keyring(settings: Settings) -> EnvelopeKeyring:
