@@ -6,21 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
-from minirag.adapters.chunking import StructuredChunker
 from minirag.adapters.models.litellm_loading import warm_up
 from minirag.adapters.models.providers import PROVIDERS
 from minirag.adapters.user_tokens import HmacTokenSigner
 from minirag.bootstrap.adapters import (
     Adapters,
     allowed_models,
-    batch_limits,
     chunk_sizes,
     open_adapters,
     secret,
 )
+from minirag.bootstrap.job_handlers import Shared, open_job_runner
 from minirag.config import Settings, SettingsError
 from minirag.domain.chats import EXTRACTIVE_MODEL
-from minirag.domain.jobs import JobKind
 from minirag.services.accepting import DocumentIntake
 from minirag.services.access import Authenticator
 from minirag.services.answering import AnsweringService
@@ -30,20 +28,14 @@ from minirag.services.assistants import AssistantService
 from minirag.services.audit_log import AuditService
 from minirag.services.background import BackgroundTasks
 from minirag.services.budgets import Budgets
-from minirag.services.bulk_erasure import BulkErasure
 from minirag.services.calling_off import OperationCanceller
-from minirag.services.cancelling import Cancellation
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
 from minirag.services.documents import DocumentService
 from minirag.services.drift import DriftSweep
-from minirag.services.embedding_batches import EmbeddingBatches
-from minirag.services.erasure import Erasure
 from minirag.services.exporting import ExportService
 from minirag.services.freshness import RevisionWaiter
 from minirag.services.generations import GenerationLedger
-from minirag.services.ingestion import Ingestion
-from minirag.services.jobs import JobRunner
 from minirag.services.limits import LimitService
 from minirag.services.metering import UsageMeter
 from minirag.services.model_policy import ModelPolicy
@@ -57,22 +49,17 @@ from minirag.services.quota_events import QuotaEvents
 from minirag.services.rates import CallRates
 from minirag.services.reconciling import Reconciler, ReconcileRequests
 from minirag.services.refusals import RefusalLog
-from minirag.services.repairing import Repair
 from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionLifetimes, SessionService
 from minirag.services.sign_in_slowdown import SignInSlowdown
-from minirag.services.source_refresh import SourceRefresher
-from minirag.services.source_storing import PageStore
 from minirag.services.sources import SourceService
 from minirag.services.spaces import EmbeddingSpaces
-from minirag.services.tenant_erasure import TenantErasure
 from minirag.services.tenants import TenantService
 from minirag.services.uploads import UploadService
 from minirag.services.usage import UsageService
 from minirag.services.users import UserService
 from minirag.services.watching import DocumentWatcher
-from minirag.services.webhook_delivery import MOST_ATTEMPTS, WebhookDeliverer
 from minirag.services.webhooks import WebhookService
 
 Ping = Callable[[], Awaitable[None]]
@@ -189,13 +176,12 @@ class Container:
             meter,
             embedding_timeout=settings.embedding_timeout,
         )
-        provider_keys = adapters.provider_keys
         self.provider_credentials = ProviderCredentialService(
-            uow, adapters.keyring, provider_keys, providers=PROVIDERS
+            uow, adapters.keyring, adapters.provider_keys, providers=PROVIDERS
         )
         policy = ModelPolicy(
             allowed_models(settings),
-            provider_keys,
+            adapters.provider_keys,
             providers=PROVIDERS,
             any_prefix=settings.model_api_base is not None,
         )
@@ -211,41 +197,9 @@ class Container:
             policy,
             budgets,
         )
-        cancellation = Cancellation(uow, adapters.vectors, spaces)
-        batches = EmbeddingBatches(
-            uow,
-            adapters.vectors,
-            adapters.embeddings,
-            adapters.encoder,
-            meter,
-            batch_limits(settings),
-            timeout=settings.embedding_timeout,
-        )
-        ingestion = Ingestion(
-            uow,
-            adapters.blobs,
-            adapters.parser,
-            StructuredChunker(),
-            adapters.vectors,
-            spaces,
-            batches,
-            meter,
-            cancellation,
-            chunk_sizes=chunk_sizes(settings),
-        )
         self.webhooks = WebhookService(uow, self.keyring, adapters.webhook_sender, self.bell)
-        deliverer = WebhookDeliverer(uow, self.webhooks, adapters.webhook_sender)
         self.sources = SourceService(
             uow, adapters.web, self.bell, most_pages=settings.source_max_pages
-        )
-        refresher = SourceRefresher(uow, adapters.web, PageStore(uow, self.intake))
-        erasure = Erasure(uow, adapters.blobs, adapters.vectors, spaces)
-        bulk_erasure = BulkErasure(adapters.erasure_uow, adapters.blobs, adapters.vectors, spaces)
-        tenant_erasure = TenantErasure(
-            adapters.erasure_uow, adapters.blobs, adapters.vectors, spaces, adapters.job_queue
-        )
-        repair = Repair(
-            uow, adapters.vectors, spaces, batches, meter, chunk_sizes=chunk_sizes(settings)
         )
         self.reconciling = ReconcileRequests(uow)
         self.reconciler = Reconciler(
@@ -259,33 +213,16 @@ class Container:
             ),
             period=timedelta(hours=settings.reconcile_hours) if settings.reconcile_hours else None,
         )
-        self.job_runner = JobRunner(
-            uow,
-            {
-                JobKind.INGEST_VERSION: ingestion.ingest_version,
-                JobKind.ERASE_VERSION: erasure.erase_version,
-                JobKind.CLEAR_VERSION: cancellation.clear_version,
-                JobKind.ERASE_DOCUMENT: erasure.erase_document,
-                JobKind.ERASE_COLLECTION: bulk_erasure.erase_collection,
-                JobKind.PURGE_DOCUMENTS: bulk_erasure.purge_documents,
-                JobKind.ERASE_TENANT: tenant_erasure.erase_tenant,
-                JobKind.UPDATE_METADATA: erasure.update_metadata,
-                JobKind.REFRESH_SOURCE: refresher.refresh,
-                JobKind.ERASE_SOURCE: refresher.erase,
-                JobKind.REPAIR_VERSION: repair.repair_version,
-                JobKind.DELIVER_WEBHOOK: deliverer.deliver,
-            },
-            {
-                JobKind.INGEST_VERSION: ingestion.give_up,
-                JobKind.REPAIR_VERSION: repair.give_up,
-                JobKind.REFRESH_SOURCE: refresher.give_up,
-                JobKind.DELIVER_WEBHOOK: deliverer.give_up,
-            },
-            lease_seconds=settings.job_lease_seconds,
-            max_attempts=settings.job_max_attempts,
-            attempts={JobKind.DELIVER_WEBHOOK: MOST_ATTEMPTS},
-            waiting={JobKind.DELIVER_WEBHOOK, JobKind.REFRESH_SOURCE},
-            background=self.background,
+        self.job_runner = open_job_runner(
+            settings,
+            adapters,
+            Shared(
+                background=self.background,
+                spaces=spaces,
+                meter=meter,
+                intake=self.intake,
+                webhooks=self.webhooks,
+            ),
         )
 
     @property
