@@ -95,6 +95,10 @@ fuzz: setup ## Call a node of its own with requests that nobody would write; CAL
 chaos: setup ## Kill, stop and flush a deployment at random, and count what was lost; DEATHS=1000 SEED=1
 	$(BIN)/python -m tests.chaos $(if $(DEATHS),--deaths $(DEATHS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: large
+large: setup ## Send one text through a server and a worker, and measure their memory; MEBIBYTES=1024
+	$(BIN)/python -m tests.large $(if $(MEBIBYTES),--mebibytes $(MEBIBYTES)) $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what the other words made, the demo's data included
 	rm -rf $(VENV) $(TOOLS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
