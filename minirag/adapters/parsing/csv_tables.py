@@ -91,3 +91,4 @@ def _evidence(rows: list[list[str]], delimiter: str) -> Evidence:
 
 FORMAT = Format(MEDIA_TYPE, "CSV", (".csv",), recognise, parse)
 TSV = Format(TSV_MEDIA_TYPE, "TSV", (".tsv", ".tab"), recognise_tabs, parse)
+FORMATS = (TSV, FORMAT)

@@ -70,3 +70,4 @@ def _as_text(value: object) -> str:
 
 FORMAT = Format(MEDIA_TYPE, "JSON", (".json",), recognise, parse)
 LINES = Format(LINES_MEDIA_TYPE, "JSON Lines", (".jsonl", ".ndjson"), recognise_lines, parse)
+FORMATS = (LINES, FORMAT)

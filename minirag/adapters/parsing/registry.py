@@ -1,50 +1,41 @@
-"""The formats that can be read. Order matters where two are equally sure: the more particular first."""
+"""The formats that can be read: one module each, named on one line here."""
 
 from __future__ import annotations
 
-from minirag.adapters.parsing import (
-    archives,
-    csv_tables,
-    epub,
-    excel,
-    html_pages,
-    json_data,
-    mail,
-    markdown,
-    odp,
-    ods,
-    odt,
-    outlook,
-    pdf,
-    plain_text,
-    powerpoint,
-    rtf,
-    source_code,
-    word,
-    xml_data,
-)
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+
 from minirag.adapters.parsing.format import Format
 
-FORMATS: tuple[Format, ...] = (
-    pdf.FORMAT,
-    word.FORMAT,
-    excel.FORMAT,
-    powerpoint.FORMAT,
-    odt.FORMAT,
-    ods.FORMAT,
-    odp.FORMAT,
-    epub.FORMAT,
-    archives.FORMAT,
-    rtf.FORMAT,
-    outlook.FORMAT,
-    mail.FORMAT,
-    json_data.LINES,
-    json_data.FORMAT,
-    html_pages.FORMAT,
-    xml_data.FORMAT,
-    source_code.FORMAT,
-    csv_tables.TSV,
-    csv_tables.FORMAT,
-    markdown.FORMAT,
-    plain_text.FORMAT,
+# Order matters where two are equally sure: the more particular first.
+MODULES = (
+    "pdf",
+    "word",
+    "excel",
+    "powerpoint",
+    "odt",
+    "ods",
+    "odp",
+    "epub",
+    "archives",
+    "rtf",
+    "outlook",
+    "mail",
+    "json_data",
+    "html_pages",
+    "xml_data",
+    "source_code",
+    "csv_tables",
+    "markdown",
+    "plain_text",
 )
+
+
+def load_formats(modules: Iterable[str] = MODULES) -> Iterator[Format]:
+    """Yield the `FORMAT`, or the `FORMATS`, of modules in this package."""
+    for name in modules:
+        module = import_module(f"minirag.adapters.parsing.{name}")
+        yield from getattr(module, "FORMATS", ()) or (module.FORMAT,)
+
+
+FORMATS: tuple[Format, ...] = tuple(load_formats())
