@@ -149,7 +149,7 @@ class Splitter:
         self, work: Work, parsed: ParsedText, text: BinaryIO
     ) -> AsyncGenerator[list[ChunkDraft], None]:
         """Yield the chunks of one window after the other."""
-        windows = read_windows(parsed, text)
+        windows = read_windows(parsed, text, size=WINDOW_BYTES)
         while True:
             window = next(windows, None)
             if window is None:
