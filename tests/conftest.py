@@ -18,6 +18,7 @@ pytest_plugins = [
 SHARING = {
     "a deployment": (
         "test_outages",
+        "test_own_writes",
         "test_overspend",
         "test_provider_credentials",
         "test_replicas",
@@ -29,6 +30,7 @@ SHARING = {
         "test_leaving_clients",
         "test_main_path",
         "test_provider_faults",
+        "test_sources",
         "test_usage",
         "test_webhooks",
     ),

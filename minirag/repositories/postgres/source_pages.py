@@ -54,7 +54,7 @@ _put = insert(source_pages).from_select(
         "last_modified", "sha256", "listed_in", "fetched_in", "missed_in", "misses",
     ],
     select(
-        _TENANT, _listed.c.id, _SOURCE, _listed.c.url, _listed.c.title,
+        bindparam("new_tenant_id", type_=Uuid()), _listed.c.id, _SOURCE, _listed.c.url, _listed.c.title,
         literal(PageState.PENDING.value), literal(0), literal(""), literal(""),
         literal(""), literal(""), _NUMBER, literal(0), literal(0), literal(0),
     ),
@@ -152,7 +152,9 @@ class PostgresSourcePageRepository:
             await self._transaction.execute(
                 _PUT_LISTED,
                 {
-                    **self._of(source_id, number),
+                    "new_tenant_id": self._tenant_id,
+                    "of_source": source_id,
+                    "number": number,
                     "ids": [new_id() for _ in some],
                     "urls": [url for url, _ in some],
                     "titles": [title for _, title in some],
