@@ -90,10 +90,12 @@ def add_counts(*many: Iterable[StoreCount]) -> tuple[StoreCount, ...]:
 
 
 def add_drift(*many: Iterable[DriftCount]) -> tuple[DriftCount, ...]:
-    """The sums by store and kind, in the order in which they turn up."""
+    """The sums by store and kind, in the order in which they turn up, where anything was found."""
     sums: dict[tuple[str, str], tuple[int, int]] = {}
     for counts in many:
         for one in counts:
+            if not one.found:
+                continue
             found, repaired = sums.get((one.store, one.kind), (0, 0))
             sums[one.store, one.kind] = (found + one.found, repaired + one.repaired)
     return tuple(DriftCount(*named, *numbers) for named, numbers in sums.items())
