@@ -74,6 +74,7 @@ _NAMED: Mapping[str, Mapping[str, Named]] = {
         "UpdateCollection": Named("collection", "collection.id", IdKind.COLLECTION),
         "DeleteCollection": Named("collection", "collection_id", IdKind.COLLECTION),
         "CreateDocument": Named("document"),
+        "CreateDocuments": Named("document"),
         "UploadDocument": Named("document"),
         "StartUpload": Named("upload"),
         "DeleteUpload": Named("upload", "upload_id", IdKind.UPLOAD),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from minirag_sdk.v1 import document_service_pb2 as pb
 from minirag_sdk.v1.document_service_pb2_grpc import DocumentServiceServicer
 
+from minirag.api.batch_rpcs import BatchRpcs
 from minirag.api.calls import ServicerContext, current_tenant
 from minirag.api.collection_rpcs import CollectionRpcs
 from minirag.api.deadlines import time_left
@@ -14,7 +15,6 @@ from minirag.api.purge_rpcs import PurgeRpcs
 from minirag.api.rerun_rpcs import RerunRpcs
 from minirag.api.resumable_upload_rpcs import ResumableUploadRpcs
 from minirag.api.resume_tokens import read_revision
-from minirag.api.upload_rpcs import UploadRpcs
 from minirag.api.validation import RequestCheck
 from minirag.domain.ids import IdKind
 from minirag.services.accepting import DocumentIntake
@@ -33,7 +33,7 @@ MAX_COLLECTIONS = 100
 
 class DocumentServicer(
     CollectionRpcs,
-    UploadRpcs,
+    BatchRpcs,
     ResumableUploadRpcs,
     RerunRpcs,
     PurgeRpcs,

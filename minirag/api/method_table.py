@@ -189,6 +189,7 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
         "UpdateCollection": _INGEST,
         "DeleteCollection": _INGEST,
         "CreateDocument": _INGEST,
+        "CreateDocuments": _INGEST,
         "UploadDocument": replace(_INGEST, is_rechecked=True),
         "StartUpload": _INGEST,
         "GetUpload": replace(_INGEST, is_audited=False),

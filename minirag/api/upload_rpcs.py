@@ -30,6 +30,10 @@ class UploadRpcs:
     async def CreateDocument(
         self, request: pb.CreateDocumentRequest, context: ServicerContext
     ) -> pb.CreateDocumentResponse:
+        return await self.create(request)
+
+    async def create(self, request: pb.CreateDocumentRequest) -> pb.CreateDocumentResponse:
+        """Accept one whole document, of a call or of a batch."""
         content, media_type = b"", ""
         with RequestCheck() as check:
             new = read_description(check, "", request)

@@ -1,4 +1,4 @@
-"""`minirag documents`: list, show and delete documents."""
+"""`minirag documents`: list, show, stop, retry and delete documents."""
 
 from __future__ import annotations
 
@@ -19,26 +19,47 @@ from minirag.cli.wording import enum_word, format_size, format_time, parse_choic
 if TYPE_CHECKING:
     from minirag_sdk.v1 import document_service_pb2 as document_pb
 
-app = typer.Typer(help="List, show and delete documents.", no_args_is_help=True)
+app = typer.Typer(help="List, show, stop, retry and delete documents.", no_args_is_help=True)
 
-STATES = ("pending", "parsing", "embedding", "ready", "failed")
+STATES = ("pending", "parsing", "embedding", "ready", "failed", "cancelled")
+FAILURES = (
+    "empty",
+    "unsupported-format",
+    "corrupt",
+    "encrypted",
+    "no-text",
+    "too-large",
+    "parser-limit",
+    "parser-crash",
+    "embedding-rejected",
+    "retries-exhausted",
+    "internal",
+    "quota-exceeded",
+)
 
 DocumentArgument = Annotated[str, typer.Argument(metavar="ID", help="The document's id, doc_….")]
+CollectionOption = Annotated[
+    str,
+    typer.Option(
+        "--collection", metavar="NAME_OR_ID", help="Of this collection only.", show_default=False
+    ),
+]
+FailureOption = Annotated[
+    str,
+    typer.Option(
+        "--failure",
+        metavar="LIST",
+        help=f"That failed for one of these reasons, with commas: {', '.join(FAILURES)}.",
+        show_default=False,
+    ),
+]
 
 
 @app.command("list")
 @client_command("documents list")
 def list_documents(
     session: Session,
-    collection: Annotated[
-        str,
-        typer.Option(
-            "--collection",
-            metavar="NAME_OR_ID",
-            help="Of this collection only.",
-            show_default=False,
-        ),
-    ] = "",
+    collection: CollectionOption = "",
     state: Annotated[
         str,
         typer.Option(
@@ -48,6 +69,7 @@ def list_documents(
             show_default=False,
         ),
     ] = "",
+    failure: FailureOption = "",
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="The most that are listed; 0 means all.")
     ] = 0,
@@ -59,6 +81,7 @@ def list_documents(
     request = pb.ListDocumentsRequest(
         collection_id=collection_id(session, collection) if collection else "",
         states=[f"DOCUMENT_STATE_{word.upper()}" for word in words],
+        failure_codes=failure_codes(failure),
     )
     listed = session.list_all(session.documents.ListDocuments, request, "documents")
     chosen = islice(listed, limit or None)
@@ -146,6 +169,12 @@ def delete_document(
         output.show_json(to_dict(response))
         return
     output.show(f"Deleted {document_id}.")
+
+
+def failure_codes(text: str) -> list[str]:
+    """Return the names of the codes of a list with commas; none of an empty one."""
+    words = parse_choices(text, FAILURES, "failure") if text else []
+    return [f"FAILURE_CODE_{word.upper().replace('-', '_')}" for word in words]
 
 
 def describe_state(document: document_pb.Document) -> str:

@@ -15,6 +15,7 @@ from minirag.cli import (
     credentials,
     demo,
     doctor,
+    document_runs,
     documents,
     keys,
     limits,
@@ -25,6 +26,7 @@ from minirag.cli import (
     secrets,
     signing_in,
     sources,
+    sync,
     upload,
     usage,
     users,
@@ -72,7 +74,11 @@ app.add_typer(limits.app, name="limits")
 collections.app.command("delete")(purging.delete_collection)
 app.add_typer(collections.app, name="collection")
 app.command()(upload.upload)
+app.command()(sync.sync)
 documents.app.command("purge")(purging.purge_documents)
+documents.app.command("cancel")(document_runs.cancel_document)
+documents.app.command("retry")(document_runs.retry_document)
+documents.app.command("retry-failed")(document_runs.retry_failed)
 app.add_typer(documents.app, name="documents")
 app.command()(asking.search)
 app.command()(asking.ask)

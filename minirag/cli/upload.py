@@ -102,7 +102,7 @@ def upload_files(
 
 
 def list_contents(session: Session, collection: str) -> dict[str, document_pb.Document]:
-    """Return the collection's documents by external id, FAILED ones left out."""
+    """Return the collection's documents by external id, FAILED and CANCELLED ones left out."""
     from minirag_sdk.v1 import document_service_pb2 as pb
 
     listed = session.list_all(
@@ -113,5 +113,6 @@ def list_contents(session: Session, collection: str) -> dict[str, document_pb.Do
     return {
         one.external_id: one
         for one in listed
-        if one.external_id and one.state != pb.DOCUMENT_STATE_FAILED
+        if one.external_id
+        and one.state not in (pb.DOCUMENT_STATE_FAILED, pb.DOCUMENT_STATE_CANCELLED)
     }

@@ -98,6 +98,8 @@ class UploadProgress:
                 self._end(file, f"✓ {file.name}  {passages}", "green")
             elif document.state == pb.DOCUMENT_STATE_FAILED:
                 self._fail(file, document.failure.reason)
+            elif document.state == pb.DOCUMENT_STATE_CANCELLED:
+                self._fail(file, "was cancelled")
             else:
                 self._move(file, document.chunks_indexed, document.chunk_count, word)
 

@@ -61,7 +61,7 @@ class DocumentRuns:
                 )
             if stopped:
                 await _clear(uow, document, stopped)
-                await _record(uow, context, document_id)
+            await _record(uow, context, document_id)
             await remember(uow.requests, request, document_id=document_id)
         self._wake_relay()
         return document
@@ -77,14 +77,13 @@ class DocumentRuns:
             if await recall(uow.requests, request):
                 return await _get(uow, document_id)
             await _get(uow, document_id)
-            restarted = await _restart(uow, [document_id])
+            await _restart(uow, [document_id])
             document = await _get(uow, document_id)
             if document.state is DocumentState.READY:
                 raise FailedPrecondition(
                     "the document is READY: there is nothing to retry; upload it again for a new version"
                 )
-            if restarted:
-                await _record(uow, context, document_id)
+            await _record(uow, context, document_id)
             await remember(uow.requests, request, document_id=document_id)
         self._wake_relay()
         return document

@@ -53,6 +53,19 @@ async def make_document(estate: Estate) -> str:
     return (await estate.send(request)).document.id
 
 
+async def _make_cancelled(estate: Estate) -> str:
+    """A document that is long enough to be stopped before it is READY."""
+    request = document.CreateDocumentRequest(
+        collection_id=estate.ids["scratch"],
+        text=f"{estate.canary} is long. {uuid4()}\n\n" * 20_000,
+        display_name=estate.name("C"),
+        allow_duplicate=True,
+    )
+    made = (await estate.send(request)).document.id
+    await estate.send(document.CancelDocumentRequest(document_id=made))
+    return made
+
+
 async def _make_upload(estate: Estate) -> str:
     header = document.UploadDocumentHeader(
         collection_id=estate.ids["scratch"],
@@ -193,6 +206,11 @@ KINDS: Mapping[str, Kind] = {
         make_document,
         _removing(lambda named: document.DeleteDocumentRequest(document_id=named)),
         _etag_of_document,
+    ),
+    "cancelled": Kind(
+        IdKind.DOCUMENT,
+        _make_cancelled,
+        _removing(lambda named: document.DeleteDocumentRequest(document_id=named)),
     ),
     "version": Kind(IdKind.DOCUMENT_VERSION, make_document),
     "upload": Kind(

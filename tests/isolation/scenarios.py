@@ -75,6 +75,10 @@ async def _publish(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
     await unit.documents.publish_version(stage.their("document_versions"))
 
 
+async def _cancel(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    await unit.documents.cancel(stage.their("documents"))
+
+
 async def _begin_request(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
     await unit.requests.begin(REQUEST)
 
@@ -139,6 +143,16 @@ SCENARIOS: Mapping[str, Scenario] = {
             metadata={},
         ),
     ),
+    "PostgresDocumentRepository.cancel": Scenario(lambda r, s: r.cancel(s.their("documents"))),
+    "PostgresDocumentRepository.clear_version": Scenario(
+        lambda r, s: r.clear_version(s.their("document_versions")), _cancel
+    ),
+    "PostgresDocumentRepository.restart": Scenario(
+        lambda r, s: r.restart([s.their("documents")]), _cancel
+    ),
+    "PostgresChunkRepository.remove_some": Scenario(
+        lambda r, s: r.remove_some(s.their("document_versions"), limit=100), _cancel
+    ),
     "PostgresDocumentRepository.find": Scenario(
         lambda r, s: r.find(s.their("collections"), "theirs", lock=True),
     ),
@@ -180,6 +194,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     ),
     "PostgresJobRepository.hasten": Scenario(
         lambda r, s: r.hasten(JobKind.ERASE_DOCUMENT, s.their("documents")),
+    ),
+    "PostgresJobRepository.forget_idle": Scenario(
+        lambda r, s: r.forget_idle([s.their("documents")]),
+    ),
+    "PostgresJobRepository.is_busy": Scenario(
+        lambda r, s: r.is_busy(s.their("jobs", "subject_id"), except_job=s.ours), _claim
     ),
     "PostgresJobRepository.withdraw": Scenario(
         lambda r, s: r.withdraw(JobKind.ERASE_DOCUMENT, s.their("documents")),

@@ -91,6 +91,18 @@ ENTRIES = {
         },
         uses={"collection_id": "collection"},
     ),
+    "DocumentService/CreateDocuments": Entry(
+        lambda e: pb.CreateDocumentsRequest(
+            documents=[pb.CreateDocumentRequest(collection_id=e.ids["scratch"], text="made")]
+        ),
+        {
+            # The call is answered, and says of each document why it wasn't accepted.
+            "documents.collection_id": Names("collection", absent=StatusCode.OK),
+            "documents.external_id": EXTERNAL_ID,
+            "documents.request_id": RequestId(),
+        },
+        uses={"documents.collection_id": "collection"},
+    ),
     "DocumentService/UploadDocument": Entry(
         lambda e: pb.UploadDocumentRequest(
             header=pb.UploadDocumentHeader(collection_id=e.ids["scratch"])
@@ -132,6 +144,24 @@ ENTRIES = {
         lambda e: pb.DeleteUploadRequest(upload_id=e.ids["upload"]),
         {"upload_id": Names("upload"), "request_id": RequestId()},
         uses={"upload_id": "upload"},
+    ),
+    "DocumentService/CancelDocument": Entry(
+        lambda e: pb.CancelDocumentRequest(document_id=e.ids["cancelled"]),
+        {"document_id": Names("cancelled"), "request_id": RequestId()},
+        uses={"document_id": "cancelled"},
+    ),
+    "DocumentService/RetryDocument": Entry(
+        lambda e: pb.RetryDocumentRequest(document_id=e.ids["cancelled"]),
+        {"document_id": Names("cancelled"), "request_id": RequestId()},
+        uses={"document_id": "cancelled"},
+    ),
+    "DocumentService/RetryFailed": Entry(
+        lambda e: pb.RetryFailedRequest(collection_id=e.ids["collection"], page_size=1),
+        {
+            "collection_id": Names("collection"),
+            "page_token": PageToken(),
+            "request_id": RequestId(),
+        },
     ),
     "DocumentService/GetDocument": Entry(
         lambda e: pb.GetDocumentRequest(document_id=e.ids["document"]),

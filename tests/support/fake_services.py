@@ -232,6 +232,8 @@ class FakeDocuments:
         self.started = 0
         self.received = 0
         self.broken: list[BaseException] = []
+        self.refusals: dict[str, Exception] = {}
+        """What uploads of these texts are answered with."""
         self.text = "Grüße aus dem Süden"
         self.text_requests: list[tuple[int, int | None]] = []
 
@@ -253,6 +255,8 @@ class FakeDocuments:
             self.broken.append(error)
             raise
         data = b"".join(parts)
+        if refused := self.refusals.get(data.decode(errors="replace")):
+            raise refused
         self.uploads.append((new, data, request))
         return Accepted(make_document(context.tenant_id, new, data))
 
@@ -275,6 +279,22 @@ class FakeDocuments:
     ) -> Page[Chunk, int]:
         found = [make_chunk(ordinal) for ordinal in range(after_ordinal + 1, 5)]
         return Page.cut(found, limit, lambda chunk: chunk.ordinal)
+
+
+class FakeUploads:
+    """Tells what is written to any upload, and finishes it with that."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[UUID, int, bytes]] = []
+
+    async def write(
+        self, context: TenantContext, upload_id: UUID, offset: int, content: AsyncIterator[bytes]
+    ) -> None:
+        self.written.append((upload_id, offset, b"".join([part async for part in content])))
+
+    async def finish(self, context: TenantContext, upload_id: UUID) -> Accepted:
+        new = NewDocument(new_id(), "Tour", "", {}, "")
+        return Accepted(make_document(context.tenant_id, new, self.written[-1][2]))
 
 
 class FakeWatcher:
@@ -397,7 +417,7 @@ class FakeContainer:
     collections: FakeCollections = field(default_factory=FakeCollections)
     documents: FakeDocuments = field(default_factory=FakeDocuments)
     runs: Any = None
-    uploads: Any = None
+    uploads: FakeUploads = field(default_factory=FakeUploads)
     watcher: FakeWatcher = field(default_factory=FakeWatcher)
     revisions: FakeRevisions = field(default_factory=FakeRevisions)
     retriever: FakeRetriever = field(default_factory=FakeRetriever)

@@ -341,6 +341,38 @@ class CreateDocumentResponse(_message.Message):
     already_existed: bool
     def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., already_existed: _Optional[bool] = ...) -> None: ...
 
+class CreateDocumentsRequest(_message.Message):
+    __slots__ = ("documents",)
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    documents: _containers.RepeatedCompositeFieldContainer[CreateDocumentRequest]
+    def __init__(self, documents: _Optional[_Iterable[_Union[CreateDocumentRequest, _Mapping]]] = ...) -> None: ...
+
+class CreateDocumentsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[CreateDocumentsResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[CreateDocumentsResult, _Mapping]]] = ...) -> None: ...
+
+class CreateDocumentsResult(_message.Message):
+    __slots__ = ("document", "error", "already_existed")
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_EXISTED_FIELD_NUMBER: _ClassVar[int]
+    document: Document
+    error: ItemError
+    already_existed: bool
+    def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., error: _Optional[_Union[ItemError, _Mapping]] = ..., already_existed: _Optional[bool] = ...) -> None: ...
+
+class ItemError(_message.Message):
+    __slots__ = ("code", "reason", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    reason: str
+    message: str
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
 class UploadDocumentRequest(_message.Message):
     __slots__ = ("header", "data", "resume")
     HEADER_FIELD_NUMBER: _ClassVar[int]

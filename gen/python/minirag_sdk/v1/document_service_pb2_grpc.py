@@ -33,7 +33,9 @@ class DocumentServiceStub:
     WatchDocuments tells how it goes. Uploading again under the same external id builds a new version
     beside the old one, which stays searchable until the new one is READY.
 
-    Formats: plain text, Markdown, HTML, CSV, JSON, PDF and DOCX, told by their bytes rather than by name.
+    Formats: plain text, source code, Markdown, HTML, XML, CSV, TSV, JSON, JSON Lines, PDF, DOCX, PPTX, XLSX, ODT,
+    ODP, ODS, EPUB, RTF, EML, MSG, and ZIP archives of these, told by their bytes rather than by name. Slides and
+    sheets count as pages.
     """
 
     def __init__(self, channel):
@@ -71,6 +73,11 @@ class DocumentServiceStub:
                 '/minirag.v1.DocumentService/CreateDocument',
                 request_serializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentRequest.SerializeToString,
                 response_deserializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentResponse.FromString,
+                _registered_method=True)
+        self.CreateDocuments = channel.unary_unary(
+                '/minirag.v1.DocumentService/CreateDocuments',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentsRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentsResponse.FromString,
                 _registered_method=True)
         self.UploadDocument = channel.stream_unary(
                 '/minirag.v1.DocumentService/UploadDocument',
@@ -167,7 +174,9 @@ class DocumentServiceServicer:
     WatchDocuments tells how it goes. Uploading again under the same external id builds a new version
     beside the old one, which stays searchable until the new one is READY.
 
-    Formats: plain text, Markdown, HTML, CSV, JSON, PDF and DOCX, told by their bytes rather than by name.
+    Formats: plain text, source code, Markdown, HTML, XML, CSV, TSV, JSON, JSON Lines, PDF, DOCX, PPTX, XLSX, ODT,
+    ODP, ODS, EPUB, RTF, EML, MSG, and ZIP archives of these, told by their bytes rather than by name. Slides and
+    sheets count as pages.
     """
 
     def CreateCollection(self, request, context):
@@ -212,6 +221,15 @@ class DocumentServiceServicer:
         """CreateDocument takes a document's whole content in one message: text, or the bytes of a file.
         For contents near the message limit (4 MiB by default) and above, use UploadDocument.
         Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDocuments(self, request, context):
+        """CreateDocuments does what CreateDocument does to up to 100 documents in one message, one after the other
+        in the order given. Each is accepted or refused by itself: one that is wrong harms no other, and what was
+        accepted can't be lost, whatever becomes of the call. Scope INGEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -394,6 +412,11 @@ def add_DocumentServiceServicer_to_server(servicer, server):
                     request_deserializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentRequest.FromString,
                     response_serializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentResponse.SerializeToString,
             ),
+            'CreateDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDocuments,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentsRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentsResponse.SerializeToString,
+            ),
             'UploadDocument': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadDocument,
                     request_deserializer=minirag_dot_v1_dot_document__service__pb2.UploadDocumentRequest.FromString,
@@ -495,7 +518,9 @@ class DocumentService:
     WatchDocuments tells how it goes. Uploading again under the same external id builds a new version
     beside the old one, which stays searchable until the new one is READY.
 
-    Formats: plain text, Markdown, HTML, CSV, JSON, PDF and DOCX, told by their bytes rather than by name.
+    Formats: plain text, source code, Markdown, HTML, XML, CSV, TSV, JSON, JSON Lines, PDF, DOCX, PPTX, XLSX, ODT,
+    ODP, ODS, EPUB, RTF, EML, MSG, and ZIP archives of these, told by their bytes rather than by name. Slides and
+    sheets count as pages.
     """
 
     @staticmethod
@@ -650,6 +675,33 @@ class DocumentService:
             '/minirag.v1.DocumentService/CreateDocument',
             minirag_dot_v1_dot_document__service__pb2.CreateDocumentRequest.SerializeToString,
             minirag_dot_v1_dot_document__service__pb2.CreateDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/CreateDocuments',
+            minirag_dot_v1_dot_document__service__pb2.CreateDocumentsRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.CreateDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,
