@@ -36,6 +36,11 @@ def header(**values: object) -> Part:
     return Part(header=described)
 
 
+def resume(offset: int = 0) -> Part:
+    upload_id = encode_id(IdKind.UPLOAD, new_id())
+    return Part(resume=pb.UploadResume(upload_id=upload_id, offset=offset))
+
+
 def data(content: bytes) -> Part:
     return Part(data=content)
 
@@ -78,6 +83,11 @@ async def test_an_upload_arrives_whole_with_its_description(running: RunningServ
         ([header(sha256="abc"), data(b"x")], "header.sha256"),
         ([header(request_id="1"), data(b"x")], "header.request_id"),
         ([header(display_name="x" * 501), data(b"x")], "header.display_name"),
+        ([header(), data(b"x"), resume()], "resume"),
+        ([resume(), resume()], "resume"),
+        ([resume(), header()], "header"),
+        ([Part(resume=pb.UploadResume())], "resume.upload_id"),
+        ([resume(offset=-1)], "resume.offset"),
     ],
 )
 async def test_a_wrong_stream_is_refused_by_its_field(
@@ -87,6 +97,22 @@ async def test_a_wrong_stream_is_refused_by_its_field(
 
     assert (refused.code, list(refused.violations)) == (StatusCode.INVALID_ARGUMENT, [field])
     assert running.container.documents.uploads == []
+
+
+async def test_a_resumed_upload_is_written_from_its_offset(running: RunningServer) -> None:
+    parts = [resume(offset=7), data(b"Hel"), data(b""), data(b"lo")]
+
+    answer = await running.documents.UploadDocument(iter(parts), metadata=running.as_tenant)
+
+    ((upload_id, offset, content),) = running.container.uploads.written
+    assert encode_id(IdKind.UPLOAD, upload_id) == parts[0].resume.upload_id
+    assert (offset, content, answer.document.byte_size) == (7, b"Hello", 5)
+
+
+async def test_a_resumed_upload_may_have_nothing_left_to_send(running: RunningServer) -> None:
+    await running.documents.UploadDocument(iter([resume()]), metadata=running.as_tenant)
+
+    assert [content for _, _, content in running.container.uploads.written] == [b""]
 
 
 async def test_the_service_is_told_what_was_announced(running: RunningServer) -> None:
