@@ -99,6 +99,10 @@ chaos: setup ## Kill, stop and flush a deployment at random, and count what was 
 large: setup ## Send one text through a server and a worker, and measure their memory; MEBIBYTES=1024
 	$(BIN)/python -m tests.large $(if $(MEBIBYTES),--mebibytes $(MEBIBYTES)) $(ARGS)
 
+.PHONY: hostile
+hostile: setup ## Have a node of its own read 200 hostile files; SEED=1 repeats a run
+	$(BIN)/python -m tests.hostile $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what the other words made, the demo's data included
 	rm -rf $(VENV) $(TOOLS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
