@@ -9,12 +9,12 @@ from dataclasses import replace
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from minirag.adapters.chunk_sections import Passage, pack_sections
+from minirag.adapters.chunk_wholes import MARKDOWN, find_wholes
 from minirag.domain.chunks import ChunkSizes, PageSpan, ParsedText
 from minirag.services.ports.files import ChunkDraft
 
 Splitter = TextSplitter | MarkdownSplitter
 
-MARKDOWN = "text/markdown"
 LONGEST_BARE_HEADING_BYTES = 400
 WINDOW_CHARACTERS = 32 * 1024
 """The splitter's time grows with the square of a text without line ends, and it holds the interpreter's
@@ -66,13 +66,12 @@ class _Cutter:
 
     def chunk(self, parsed: ParsedText) -> list[ChunkDraft]:
         data = parsed.text.encode()
-        is_markdown = parsed.media_type == MARKDOWN
         pages = _PageIndex(parsed.pages)
         chunks: list[ChunkDraft] = []
         for passage in self._passages(parsed, data):
             text = data[passage.start : passage.end].decode()
             position, byte = 0, passage.start
-            for offset, end in self._pieces(text, is_markdown):
+            for offset, end in self._pieces(text, parsed.media_type):
                 piece = text[offset:end]
                 byte += len(text[position:offset].encode())
                 position = offset
@@ -96,11 +95,55 @@ class _Cutter:
         headings = [replace(mark, start=_boundary(data, mark.start)) for mark in parsed.headings]
         return pack_sections(headings, len(data), _Ranges(data), limit=self._max_tokens)
 
-    def _pieces(self, text: str, is_markdown: bool) -> list[tuple[int, int]]:
+    def _pieces(self, text: str, media_type: str) -> list[tuple[int, int]]:
         """Return the ranges of characters that become chunks."""
         whole = _without_blanks(text, 0, len(text))
-        if estimate_tokens(text[slice(*whole)]) <= self._max_tokens:
+        if self._fits(text, *whole):
             return [whole] if whole[0] < whole[1] else []
+        wholes = list(find_wholes(text, media_type))
+        if wholes:
+            return self._packed(text, self._around(text, wholes, media_type))
+        return self._cut(text, is_markdown=media_type == MARKDOWN)
+
+    def _around(
+        self, text: str, wholes: Iterable[tuple[int, int]], media_type: str
+    ) -> Iterator[tuple[int, int]]:
+        """What stays whole, in one piece if it fits, and the pieces of what stands between."""
+        position = 0
+        for start, end in [*wholes, (len(text), len(text))]:
+            yield from self._parts(text, position, start, is_markdown=media_type == MARKDOWN)
+            yield from self._parts(text, start, end, is_markdown=False)
+            position = end
+
+    def _parts(
+        self, text: str, start: int, end: int, *, is_markdown: bool
+    ) -> Iterator[tuple[int, int]]:
+        start, end = _without_blanks(text, start, end)
+        if start == end:
+            return
+        if self._fits(text, start, end):
+            yield start, end
+            return
+        for first, last in self._cut(text[start:end], is_markdown=is_markdown):
+            yield start + first, start + last
+
+    def _packed(self, text: str, pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Put neighbours together as long as they fit into one chunk."""
+        packed: list[tuple[int, int]] = []
+        for start, end in pieces:
+            if packed and self._fits(text, packed[-1][0], end):
+                packed[-1] = (packed[-1][0], end)
+            else:
+                packed.append((start, end))
+        return packed
+
+    def _fits(self, text: str, start: int, end: int) -> bool:
+        # Most of what doesn't fit is far too long, which is told without reading it.
+        least = (end - start) // 4
+        return least <= self._max_tokens and estimate_tokens(text[start:end]) <= self._max_tokens
+
+    def _cut(self, text: str, *, is_markdown: bool) -> list[tuple[int, int]]:
+        """The pieces of a text that is too long for one chunk."""
         pieces: list[tuple[int, int]] = []
         for splitters in self._splitters:
             pieces = self._joined(text, self._split(text, splitters.choose(is_markdown)))

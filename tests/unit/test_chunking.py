@@ -48,7 +48,18 @@ def _parsed_texts(draw: st.DrawFn) -> ParsedText:
     words = st.one_of(
         st.text(letters, max_size=40),
         st.sampled_from(
-            ["\n", "\n\n", " ", "知识库", "e\u0301" * 9, "👩‍👩‍👧", "# x\n", "```\n", "- a\n"]
+            [
+                "\n",
+                "\n\n",
+                " ",
+                "知识库",
+                "e\u0301" * 9,
+                "👩‍👩‍👧",
+                "# x\n",
+                "\n```\n",
+                "- a\n",
+                "| a | b |\n",
+            ]
         ),
         st.text(st.sampled_from("ab. \n"), max_size=200),
     )
@@ -63,7 +74,7 @@ def _parsed_texts(draw: st.DrawFn) -> ParsedText:
     pages = tuple(
         PageSpan(number, start, end) for number, (start, end) in enumerate(pairwise(cuts), start=1)
     )
-    media_type = draw(st.sampled_from(["text/markdown", "text/plain"]))
+    media_type = draw(st.sampled_from(["text/markdown", "text/plain", "text/csv", "text/html"]))
     return ParsedText(text, media_type, draw(st.sampled_from([pages, ()])), headings)
 
 
@@ -201,8 +212,21 @@ def test_a_senseless_overlap_is_refused(limit: int, overlap: int) -> None:
         _chunk(ParsedText("text", "text/plain"), limit, overlap)
 
 
-@pytest.mark.parametrize("unit", ["a", " x", "a\n", "知识库检索。", "# a\n", f"{SENTENCE}\n\n"])
-def test_text_of_any_shape_takes_time_in_proportion(unit: str) -> None:
+@pytest.mark.parametrize(
+    ("media_type", "unit"),
+    [
+        ("text/markdown", "a"),
+        ("text/markdown", " x"),
+        ("text/markdown", "a\n"),
+        ("text/markdown", "知识库检索。"),
+        ("text/markdown", "# a\n"),
+        ("text/markdown", f"{SENTENCE}\n\n"),
+        ("text/markdown", "```\nx\n```\n"),
+        ("text/html", "a | b\n"),
+        ("text/csv", "name: a\n\n"),
+    ],
+)
+def test_text_of_any_shape_takes_time_in_proportion(media_type: str, unit: str) -> None:
     """2 MB within a generous 10 s (it takes 0.5 s); one that grew with the square would take minutes."""
     text = unit * (2_000_000 // len(unit.encode()))
     headings = tuple(
@@ -210,7 +234,84 @@ def test_text_of_any_shape_takes_time_in_proportion(unit: str) -> None:
     )
     began = time.process_time()
 
-    chunks = _chunk(ParsedText(text, "text/markdown", headings=headings), limit=320)
+    chunks = _chunk(ParsedText(text, media_type, headings=headings), limit=320)
 
     assert time.process_time() - began < 10
     assert sum(chunk.end - chunk.start for chunk in chunks) > len(text.encode()) * 0.4
+
+
+_WORDS = (
+    st.text(st.sampled_from("abc é。.!? "), min_size=1, max_size=60).map(str.strip).filter(bool)
+)
+_PROSE = st.lists(_WORDS, min_size=1, max_size=20).map(" ".join)
+_CODE = st.lists(
+    st.sampled_from(["", "x = 1", "    return a | b", "# a. B!", "`` `"]), max_size=12
+).map(lambda lines: "\n".join(["```py", *lines, "```"]))
+_ROWS = st.lists(st.lists(_WORDS, min_size=2, max_size=4).map(" | ".join), min_size=1, max_size=12)
+_RECORDS = st.lists(_WORDS.map(lambda words: f"name: {words}"), min_size=1, max_size=4).map(
+    "\n".join
+)
+
+
+def _cut_apart(blocks: list[str], text: str, limit: int, media_type: str) -> list[str]:
+    """Those of the blocks, in order, that fit into a chunk and have no chunk to themselves or with others."""
+    chunks = _chunk(ParsedText(text, media_type), limit)
+    apart = []
+    position = 0
+    for block in blocks:
+        position = text.index(block, position)
+        start = len(text[:position].encode())
+        end = start + len(block.encode())
+        position += len(block)
+        holds = any(chunk.start <= start and end <= chunk.end for chunk in chunks)
+        if estimate_tokens(block) <= limit and not holds:
+            apart.append(block)
+    return apart
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.one_of(_PROSE, _CODE), max_size=12), st.integers(16, 80))
+def test_fenced_code_that_fits_is_not_cut(blocks: list[str], limit: int) -> None:
+    text = "\n\n".join(blocks)
+    fenced = [block for block in blocks if block.startswith("```")]
+    assert _cut_apart(fenced, text, limit, "text/markdown") == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.one_of(_PROSE.map(lambda text: [text]), _ROWS), max_size=12), st.integers(16, 80)
+)
+@pytest.mark.parametrize("media_type", ["text/html", "text/markdown"])
+def test_rows_of_tables_that_fit_are_not_cut(
+    media_type: str, blocks: list[list[str]], limit: int
+) -> None:
+    if media_type == "text/markdown":
+        blocks = [[f"| {line} |" if " | " in line else line for line in lines] for lines in blocks]
+    text = "\n\n".join("\n".join(lines) for lines in blocks)
+    rows = [line for lines in blocks for line in lines if " | " in line]
+    assert _cut_apart(rows, text, limit, media_type) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(_RECORDS, max_size=30), st.integers(16, 80))
+def test_records_that_fit_are_not_cut(records: list[str], limit: int) -> None:
+    assert _cut_apart(records, "\n\n".join(records), limit, "text/csv") == []
+
+
+def test_function_stays_whole_with_its_blank_lines() -> None:
+    function = "def walk(tree):\n    for leaf in tree:\n        yield leaf\n\n    return None"
+    source = "\n\n\n".join(function.replace("walk", f"walk_{number}") for number in range(20))
+
+    chunks = _chunk(ParsedText(source, "text/x-source"), 50)
+
+    assert all(chunk.text.startswith("def walk_") for chunk in chunks)
+    assert all(chunk.text.endswith("return None") for chunk in chunks)
+    assert len(chunks) == 10
+
+
+def test_table_that_does_not_fit_is_cut_between_its_rows() -> None:
+    rows = [f"| {number} | {SENTENCE * 2}|" for number in range(30)]
+
+    chunks = _chunk(ParsedText("\n".join(rows), "text/markdown"))
+
+    assert [line for chunk in chunks for line in chunk.text.split("\n")] == rows

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from minirag.adapters.chunking import StructuredChunker
 from minirag.domain.chunks import ChunkSizes, ParsedText
 from minirag.domain.documents import Collection, DocumentState, FailureCode
@@ -11,8 +13,15 @@ from minirag.domain.jobs import JobKind
 from minirag.domain.retrieval import VectorFilter
 from minirag.domain.tenants import TenantState
 from minirag.errors import ProviderRejected, ProviderThrottled, ProviderUnavailable
+from minirag.services.collections import CollectionService
 from minirag.services.ports.files import ChunkDraft
-from tests.integration.services.wiring import BATCH_SIZE, World, paragraphs
+from tests.integration.services.wiring import (
+    BATCH_SIZE,
+    CHUNK_TOKENS,
+    CrashError,
+    World,
+    paragraphs,
+)
 
 TEXT = paragraphs("walrus", "heron", "badger", "otter", "lynx")
 CHUNKS = 5
@@ -369,3 +378,81 @@ async def test_lexical_collection_needs_no_model(world: World) -> None:
 
     assert world.embeddings.embedded == []
     assert await world.count_points() == CHUNKS
+
+
+async def test_collections_sizes_hold_for_what_is_uploaded_from_then_on(world: World) -> None:
+    service = CollectionService(
+        world.uow, lambda: None, embedding_model="", chunk_sizes=ChunkSizes(CHUNK_TOKENS)
+    )
+
+    async def count_chunks(external_id: str, text: str = TEXT) -> int:
+        document = await world.add_ready(collection, text, external_id=external_id)
+        return document.version.chunk_count
+
+    collection = await service.create(
+        world.context,
+        display_name="wide",
+        description="",
+        chunk_sizes=ChunkSizes(512, 8),
+        request=None,
+    )
+    wide = await count_chunks("a")
+    changes = {"display_name": None, "description": None, "if_revision": None, "request": None}
+    changed = await service.update(world.context, collection.id, chunk_sizes="default", **changes)
+    narrow = await count_chunks("b", f"{TEXT}\n")
+    named = await service.update(
+        world.context, collection.id, **{**changes, "description": "of animals"}
+    )
+
+    assert collection.chunk_sizes == ChunkSizes(512, 8)
+    assert changed.chunk_sizes == named.chunk_sizes == ChunkSizes(CHUNK_TOKENS)
+    assert (wide, narrow) == (1, CHUNKS)
+
+
+async def test_version_whose_first_attempt_was_cut_off_is_cut_the_same_way(world: World) -> None:
+    service = CollectionService(world.uow, lambda: None, embedding_model="")
+    collection = await world.add_collection(model="")
+    document = await world.upload(collection, TEXT)
+    job = await world.take_job(JobKind.INGEST_VERSION)
+
+    async def crash() -> None:
+        raise CrashError
+
+    world.blobs.after["put"] = crash
+    with pytest.raises(CrashError):
+        await world.ingestion.ingest_version(job)
+    world.blobs.after.clear()
+    await service.update(
+        world.context,
+        collection.id,
+        display_name=None,
+        description=None,
+        chunk_sizes=ChunkSizes(512),
+        if_revision=None,
+        request=None,
+    )
+    await world.ingestion.ingest_version(job)
+
+    ready = await world.documents.get(world.context, document.id)
+    assert ready.version.chunk_sizes == ChunkSizes(CHUNK_TOKENS)
+    assert ready.version.chunk_count == CHUNKS
+
+
+async def test_time_left_follows_from_the_pace_of_the_last_batches(
+    world: World, collection: Collection
+) -> None:
+    document = await world.upload(collection, TEXT)
+    seen: list[tuple[int, float | None]] = []
+
+    async def look() -> None:
+        version = (await world.documents.get(world.context, document.id)).version
+        seen.append((version.chunks_indexed, version.seconds_left))
+
+    world.vectors.before["upsert"] = look
+    await world.run_jobs()
+
+    ready = await world.documents.get(world.context, document.id)
+    assert [chunks for chunks, _ in seen] == [0, BATCH_SIZE, 2 * BATCH_SIZE]
+    assert seen[0][1] is None
+    assert all(seconds is not None and seconds > 0 for _, seconds in seen[1:])
+    assert ready.version.seconds_left is None
