@@ -159,7 +159,7 @@ async def _upload(client: Client, collection: str, file: Path, byte_size: int, s
             while part := content.read(PART_BYTES):
                 yield pb.UploadDocumentRequest(data=part)
 
-    answer = await client.documents.UploadDocument(messages())
+    answer = await client.documents.UploadDocument(messages(), timeout=STAGE_SECONDS)
     return str(answer.document.id)
 
 
