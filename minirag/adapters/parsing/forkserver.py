@@ -53,6 +53,7 @@ _MAY_HOLD_SCANS = (b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _WARM_UP = (
     b"# Title\n\n- *item*\n- item\n\n**words** [link](#title)\n",
     b"<!doctype html><title>t</title><body><h1>Title</h1><p>" + b"Some words. " * 40,
+    b"<!doctype html><title>t</title><body><h1>Title</h1><p>short",  # has trafilatura load stop words
     b'{"key": ["value"]}',
     b"name,price\napple,1\npear,2\nplum,3\n",
     "Schöne Grüße aus Köln an die Bäume und Vögel".encode("cp1252"),
