@@ -18,8 +18,10 @@ from tests.support.deployment import Deployment
 
 MEBIBYTE = 1024 * 1024
 PART_BYTES = 256 * 1024
-LINES_PER_BLOCK = 4000
+PARAGRAPHS_PER_BLOCK = 200
+BLOCKS = 20
 STAGE_SECONDS = 3600.0
+START_SECONDS = 300.0
 _WORDS = (
     *("walrus", "ice", "station", "morning", "letter", "mountain", "river", "Größe", "知识库"),
     *("the", "of", "and", "to", "in", "is", "with", "on", "that", "from"),
@@ -82,8 +84,8 @@ async def pass_through(
         deployment.start_stores()
         deployment.migrate()
         server, worker = deployment.serve("serve"), deployment.work("worker")
-        server.await_ready()
-        worker.await_event("worker_started")
+        server.address = server.program.await_event("serving", "address", within=START_SECONDS)
+        worker.await_event("worker_started", within=START_SECONDS)
         async with await create_tenant(server.address, deployment.platform_key) as client:
             at_server = PeakMemory(server.program.process.pid)
             at_worker = PeakMemory(worker.process.pid)
@@ -110,17 +112,24 @@ async def _send(
     file = directory / "large.txt"
     byte_size, sha256 = await asyncio.to_thread(_write, file, size)
     tell(f"{byte_size} bytes written")
+
+    def tell_stage(what: str, since: float) -> None:
+        tell(
+            f"{what} in {time.monotonic() - since:.1f} s; peaks: server {at_server.own / MEBIBYTE:.0f} MiB,"
+            f" worker {at_worker.own / MEBIBYTE:.0f} MiB, parser {at_worker.below / MEBIBYTE:.0f} MiB"
+        )
+
     async with watched(at_server, at_worker):
         started = time.monotonic()
         document = await _upload(client, collection, file, byte_size, sha256)
         uploaded = time.monotonic()
-        tell(f"uploaded in {uploaded - started:.1f} s")
+        tell_stage("uploaded", started)
         parsed = await _until(client, document, lambda now: bool(now.text_bytes))
         parsed_at = time.monotonic()
-        tell(f"parsed in {parsed_at - uploaded:.1f} s")
+        tell_stage("parsed", uploaded)
         split = await _until(client, document, lambda now: bool(now.chunk_count))
         split_at = time.monotonic()
-        tell(f"{split.chunk_count} chunks in {split_at - parsed_at:.1f} s")
+        tell_stage(f"cut into {split.chunk_count} chunks", parsed_at)
         await _until(client, document, lambda now: bool(now.chunks_indexed))
         cancelling = time.monotonic()
         cancelled = await client.documents.CancelDocument(
@@ -191,14 +200,18 @@ def _write(file: Path, size: int) -> tuple[int, str]:
 
 
 def _lines(seed: int, size: int) -> Iterator[str]:
-    """Numbered paragraphs: one block of random ones, again and again."""
+    """Blocks of random paragraphs: a few of them, numbered, again and again."""
     chance = random.Random(seed)
-    block = [
-        " ".join(chance.choices(_WORDS, k=chance.randint(20, 120))) for _ in range(LINES_PER_BLOCK)
+    blocks = [
+        "".join(
+            " ".join(chance.choices(_WORDS, k=chance.randint(20, 120))) + ".\n\n"
+            for _ in range(PARAGRAPHS_PER_BLOCK)
+        )
+        for _ in range(BLOCKS)
     ]
     written = number = 0
     while written < size:
-        line = f"{number}. {block[number % LINES_PER_BLOCK]}.\n\n"
+        text = f"Block {number}.\n\n{blocks[number % BLOCKS]}"
         number += 1
-        written += len(line.encode())
-        yield line
+        written += len(text.encode())
+        yield text
