@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from minirag_sdk.v1 import chat_service_pb2 as chat
 from minirag_sdk.v1 import document_service_pb2 as document
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from tests.isolation.estates import Estate
 
 UPLOADED = b"uploaded"
+WITHIN = 20.0
 PASSWORD = "a long password of no use"
 
 
@@ -130,8 +134,28 @@ async def _make_source(estate: Estate) -> str:
         kind=source.SOURCE_KIND_PAGE,
         url=f"{estate.hook_url}/{estate.canary}",
         display_name=estate.name("Source"),
+        keep_missing=True,
     )
-    return (await estate.send(request)).source.id
+    made = (await estate.send(request)).source.id
+    if "source" not in estate.ids:
+        await _have_two_pages(estate, made, f"{request.url}/2")
+    return made
+
+
+async def _have_two_pages(estate: Estate, named: str, url: str) -> None:
+    """The page of before its URL was changed, which stays, and the one of after."""
+    await _wait_for_pages(estate, named, 1)
+    changed, mask = source.Source(id=named, url=url), FieldMask(paths=["url"])
+    await estate.send(source.UpdateSourceRequest(source=changed, update_mask=mask))
+    await _wait_for_pages(estate, named, 2)
+
+
+async def _wait_for_pages(estate: Estate, named: str, count: int) -> None:
+    request = source.ListSourcePagesRequest(source_id=named)
+    began = time.monotonic()
+    while len((await estate.send(request)).pages) < count:
+        assert time.monotonic() - began < WITHIN
+        await asyncio.sleep(0.02)
 
 
 async def _make_delivery(estate: Estate) -> str:
