@@ -18,7 +18,7 @@ from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
 
 from benchmarks.fairness import make_text
 
-AT_ONCE = 8
+AT_ONCE = 4
 FIRST_NUMBER = 1_000_000
 """Its texts are others than those of the single documents."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,27 @@ def test_quick_run_measures_every_row_and_keeps_the_results(tmp_path: Path) -> N
     last_line = done.stdout.splitlines()[-1]
     assert last_line.startswith("bench: ")
     assert all(f"{key} " in last_line for key in rows)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(QUICK_RUN_SECONDS + 30)
+def test_single_document_is_ready_while_another_tenants_load_is_worked_off() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fairness", "--documents", "300", "--samples", "5"],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=QUICK_RUN_SECONDS,
+    )
+
+    assert done.returncode == 0, done.stderr
+    last_line = done.stdout.splitlines()[-1]
+    figures = dict(re.findall(r"(\w+)=([\d.+]+)", last_line))
+    assert last_line.startswith("fairness: documents=300 samples=5+")
+    # The load was still being worked off at the end of each document that is counted.
+    assert int(figures["samples"].removeprefix("5+")) >= 1
+    assert float(figures["ratio"]) > 0
 
 
 def test_wrong_option_is_refused_before_anything_is_started(tmp_path: Path) -> None:
