@@ -77,10 +77,10 @@ def _walk(
             continue
         name = prefix + entry.name
         if not _is_utf8(entry.name):
-            skipped[_readable(name) + ("/" if entry.is_dir() else "")] = "its name isn't UTF-8"
+            skipped[_readable(name) + ("/" if _is_folder(entry) else "")] = "its name isn't UTF-8"
         elif entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path), name + "/", skipped)
-        elif entry.is_symlink() and entry.is_dir():
+        elif _is_folder(entry):
             skipped[name + "/"] = "is a link to a folder, which isn't followed"
         else:
             yield entry, name
@@ -97,6 +97,13 @@ def _why_not(entry: os.DirEntry[str], root: Path) -> str:
     except (OSError, RuntimeError) as error:  # a link to nothing, or one that leads to itself
         return f"can't be read: {getattr(error, 'strerror', None) or error}"
     return ""
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _is_utf8(name: str) -> bool:

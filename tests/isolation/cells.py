@@ -17,7 +17,7 @@ from minirag.api.page_tokens import encode_page_token
 from minirag.domain.access import TenantContext
 from minirag.domain.ids import encode_id
 from tests.isolation.callers import Caller
-from tests.isolation.contract import Rpc, put
+from tests.isolation.contract import Rpc, put, step_into
 from tests.isolation.entries import (
     Entry,
     Etag,
@@ -377,7 +377,7 @@ def _raw(encoded: str) -> UUID:
 def _get(request: Message, path: str) -> str:
     value: object = request
     for step in path.split("."):
-        value = getattr(value, step)
+        value = step_into(value, step)
     assert isinstance(value, str)
     return value
 

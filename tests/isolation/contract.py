@@ -81,12 +81,20 @@ RPC_OF_REQUEST: dict[str, Rpc] = {rpc.method.input_type.full_name: rpc for rpc i
 """The RPC that takes a message type: each has its own."""
 
 
+def step_into(message: Any, name: str) -> Any:
+    """Return what a field holds; the first one of repeated messages."""
+    value = getattr(message, name)
+    field = message.DESCRIPTOR.fields_by_name[name]
+    return value[0] if field.is_repeated and field.message_type is not None else value
+
+
 def put(request: Message, path: str, value: str) -> None:
-    """Set the field at `path`; a repeated one then holds `value` alone."""
+    """Set the field at `path`; a repeated one then holds `value` alone, of repeated messages the first is
+    meant."""
     *outer, name = path.split(".")
     target: Any = request
     for step in outer:
-        target = getattr(target, step)
+        target = step_into(target, step)
     if target.DESCRIPTOR.fields_by_name[name].is_repeated:
         target.ClearField(name)
         getattr(target, name).append(value)
