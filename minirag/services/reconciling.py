@@ -24,13 +24,13 @@ from minirag.domain.operations import (
 )
 from minirag.domain.tenants import TenantState
 from minirag.errors import MiniRagError
-from minirag.services.auditing import record_change
+from minirag.services.auditing import record_change, record_deed_of_platform
 from minirag.services.clock import utc_now
 from minirag.services.drift import DriftSweep
 from minirag.services.idempotency import recall, remember
 from minirag.services.lookups import not_found
 from minirag.services.ports.requests import RequestKey
-from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.ports.storage import PlatformUnitOfWork, UnitOfWorkFactory
 
 log = structlog.get_logger()
 
@@ -71,11 +71,20 @@ class ReconcileRequests:
             )
             await uow.operations.add(operation)
             await remember(uow.requests, request, operation_id=operation.id)
-            named = encode_id(IdKind.OPERATION, operation.id)
-            await record_change(
-                uow.audit, None, "operation", named, kind="RECONCILE", dry_run=str(dry_run).lower()
-            )
+            await self._record(uow, tenant_id, operation)
         return operation
+
+    @staticmethod
+    async def _record(
+        uow: PlatformUnitOfWork, tenant_id: UUID | None, operation: Operation
+    ) -> None:
+        named = encode_id(IdKind.OPERATION, operation.id)
+        details = {"kind": operation.kind.value, "dry_run": str(operation.dry_run).lower()}
+        if tenant_id is None or await uow.tenants.get(tenant_id) is None:
+            await record_change(uow.audit, None, "operation", named, **details)
+            return
+        inner = await uow.enter_tenant(tenant_id)
+        await record_deed_of_platform(uow.audit, inner.audit, "operation", named, **details)
 
 
 class _Lost(Exception):

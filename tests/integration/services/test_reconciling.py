@@ -243,3 +243,13 @@ async def test_tenant_sees_no_reconciliation(world: World) -> None:
 
     with pytest.raises(NotFound):
         await OperationService(world.uow.inner).get(world.context, asked.id)
+
+
+async def test_what_the_platform_does_to_a_tenant_stands_in_the_logs_of_both(
+    world: World,
+) -> None:
+    await begin(world, world.tenant_id)
+    await begin(world)
+
+    own = await world.fetch("SELECT id FROM audit_events WHERE tenant_id = $1", world.tenant_id)
+    assert len(own) == 1
