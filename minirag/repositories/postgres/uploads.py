@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Boolean,
     Row,
     Text,
     Uuid,
-    any_,
     bindparam,
     delete,
     func,
@@ -93,10 +90,6 @@ _ABANDON = (
     )
     .values(expire_time=func.clock_timestamp())
 )
-_LIST_EXISTING = select(uploads.c.id).where(
-    uploads.c.tenant_id == _TENANT,
-    uploads.c.id == any_(bindparam("of_uploads", type_=ARRAY(Uuid()))),
-)
 _LIST_EXPIRED = (
     select(uploads.c.tenant_id, uploads.c.id)
     .where(uploads.c.expire_time < func.now())
@@ -174,10 +167,6 @@ class PostgresUploadRepository:
     async def abandon(self, collection_id: UUID) -> int:
         values = {"of_tenant": self._tenant_id, "of_collection": collection_id}
         return await self._transaction.changes(_ABANDON, values)
-
-    async def list_existing(self, upload_ids: Sequence[UUID]) -> set[UUID]:
-        values = {"of_tenant": self._tenant_id, "of_uploads": list(upload_ids)}
-        return {row.id for row in await self._transaction.all(_LIST_EXISTING, values)}
 
     def _of(self, upload_id: UUID) -> dict[str, Any]:
         return {"of_tenant": self._tenant_id, "of_upload": upload_id}

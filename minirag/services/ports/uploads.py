@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -11,7 +10,7 @@ from minirag.domain.uploads import Upload
 
 
 class UploadRepository(Protocol):
-    """Expired uploads are invisible to every method but `remove` and `list_existing`."""
+    """Expired uploads are invisible to every method but `remove`."""
 
     async def add(self, upload: Upload) -> None: ...
 
@@ -42,6 +41,3 @@ class UploadRepository(Protocol):
 
     async def abandon(self, collection_id: UUID) -> int:
         """Have the collection's unfinished uploads expire now; return how many."""
-
-    async def list_existing(self, upload_ids: Sequence[UUID]) -> set[UUID]:
-        """Those of the ids that have a row: their blobs aren't orphans."""

@@ -14,6 +14,7 @@ import pytest
 from minirag.domain.access import TenantContext
 from minirag.domain.documents import Collection
 from minirag.domain.ids import new_id
+from minirag.domain.jobs import JobKind
 from minirag.domain.limits import Limits
 from minirag.errors import (
     Conflict,
@@ -333,14 +334,15 @@ async def test_upload_into_a_deleted_collection_is_refused_and_goes(
     await send(world, started, 0, len(TEXT))
     async with world.uow.inner.tenant(world.tenant_id) as unit:
         await unit.collections.mark_deleted(collection.id)
+        await unit.jobs.add(JobKind.ERASE_COLLECTION, collection.id)
 
     with pytest.raises(NotFound, match="collection"):
         await world.uploads.finish(world.context, started.upload.id)
-    async with world.uow.inner.tenant(world.tenant_id) as unit:
-        assert await unit.uploads.abandon(collection.id) == 1
+    await world.run_jobs()
     await world.uploads.forget_expired()
     await world.run_jobs()
 
+    assert await world.count_rows("uploads") == 0
     assert await world.list_blobs() == []
 
 
