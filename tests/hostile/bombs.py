@@ -96,15 +96,9 @@ def crowded_zip(count: int) -> bytes:
 
 
 def strange_paths() -> bytes:
-    names = [
-        "../../../etc/passwd",
-        "/etc/shadow",
-        "C:\\boot.ini",
-        "a/../../b.txt",
-        "\0.txt",
-        "x" * 9000,
-    ]
-    return make_zip({name: WORDS.encode() for name in names})
+    names = ["../../../etc/passwd", "/etc/shadow", "C:\\boot.ini", "a/../../b.txt", "x" * 9000]
+    data = make_zip({name: WORDS.encode() for name in [*names, "nul?.txt"]})
+    return data.replace(b"nul?.txt", b"nul\0.txt")
 
 
 def linked_zip() -> bytes:

@@ -23,7 +23,8 @@ AT_ONCE = 2
 WITHIN_SECONDS = 30.0
 GIVEN_UP_AFTER = 90.0
 PARSER_MEMORY_BYTES = 1024 * 1024 * 1024
-MOST_TEXT_BYTES = 8 * 1024 * 1024
+MOST_TEXT_BYTES = 1024 * 1024
+"""What is read is indexed, which takes longer for longer texts, hostile or not: not the question here."""
 LOOKS_EVERY_SECONDS = 0.02
 FORK_SERVER = "minirag.adapters.parsing.forkserver"
 

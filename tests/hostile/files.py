@@ -1,4 +1,5 @@
-"""All hostile files: made when they are asked for, the same ones for the same seed."""
+"""All hostile files: made when they are asked for, the same ones for the same seed, but for the dates that
+some writers put into theirs."""
 
 from __future__ import annotations
 

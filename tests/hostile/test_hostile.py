@@ -55,14 +55,14 @@ async def test_every_sound_file_that_is_spoiled_is_read_while_it_is_sound(
 
 def test_there_are_two_hundred_files_in_every_format_and_the_seed_makes_them() -> None:
     files = list(hostile_files(SEED))
-    spoiled = [file for file in files if file.name.startswith("docx ")]
+    spoiled = [file for file in files if file.name.startswith("rtf ")]
 
     assert len({file.name for file in files}) == len(files) >= 200
     assert {file.extension for file in files} >= set(SOUND)
     assert [file.make() for file in spoiled] == [
-        file.make() for file in hostile_files(SEED) if file.name.startswith("docx ")
+        file.make() for file in hostile_files(SEED) if file.name.startswith("rtf ")
     ]
-    assert spoiled[0].make() != SOUND["docx"]()
+    assert spoiled[0].make() != SOUND["rtf"]()
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,12 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from structlog.testing import capture_logs
 
+from minirag.adapters.parsing.content import Content
+from minirag.adapters.parsing.detect import parse_content
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.domain.chunks import ParsedText
 from minirag.errors import ParseFailure, Unavailable
+from tests.hostile.sound import SOUND
 from tests.support.files import PNG, make_docx, make_pdf
 from tests.support.hostile_formats import hostile
 from tests.support.waiting import only_child, until
@@ -358,3 +361,27 @@ async def test_many_documents_at_once_each_get_their_own_text(
     texts = await asyncio.gather(*(parse(number) for number in range(50)))
 
     assert texts == [f"document {number}" for number in range(50)]
+
+
+@pytest.mark.parametrize("extension", SOUND)
+async def test_a_confined_parser_reads_what_a_free_one_reads(
+    parser: SandboxedParser, tmp_path: Path, extension: str
+) -> None:
+    """None needs a module, a charset or a file that it would only load now."""
+    data, file_name = SOUND[extension](), f"a.{extension}"
+
+    confined = await _parse(parser, tmp_path, data, file_name)
+
+    assert confined == parse_content(Content(data, file_name))
+    assert confined.text
+
+
+@pytest.mark.parametrize("charset", ["cp1252", "shift_jis", "gb18030", "koi8-r", "utf-16", "big5"])
+async def test_a_confined_parser_reads_other_charsets(
+    parser: SandboxedParser, tmp_path: Path, charset: str
+) -> None:
+    page = f'<!doctype html><meta charset="{charset}"><p>Words, and more of them.</p>'
+
+    parsed = await _parse(parser, tmp_path, page.encode(charset), "a.html")
+
+    assert "Words, and more of them." in parsed.text

@@ -1,6 +1,6 @@
 """PDF by PDFium: the text of each page, and the outline's entries as headings where the text has them.
 
-Pages without text are recognised where there is a program for that.
+Tables are told by their lines, and pages without text recognised where there is a program for that.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from minirag.adapters.parsing.cleaning import on_one_line
 from minirag.adapters.parsing.content import Content
 from minirag.adapters.parsing.format import Evidence, Format
 from minirag.adapters.parsing.ocr import DOTS_PER_INCH
+from minirag.adapters.parsing.pdf_tables import text_with_tables
 from minirag.adapters.parsing.text_building import TextBuilder
 from minirag.domain.chunks import ParsedText
 from minirag.domain.documents import FailureCode
@@ -74,7 +75,8 @@ def _extract(document: pypdfium2.PdfDocument, content: Content) -> ParsedText:
     for index in range(len(document)):
         page = document[index]
         words = page.get_textpage()
-        page_text = _LINE_END_HYPHEN.sub("", words.get_text_bounded()).replace("\r\n", "\n").strip()
+        page_text = words.get_text_bounded().replace("\r\n", "\n").strip()
+        page_text = _LINE_END_HYPHEN.sub("", text_with_tables(page, words, page_text))
         words.close()
         if not page_text and content.read_picture is not None and _shows_something(page):
             page_text = content.read_picture(_picture(page)).strip()
