@@ -154,3 +154,33 @@ def test_documents_are_listed_by_state_and_limit(books: Cli, folder: Path) -> No
 
     assert [each["display_name"] for each in failed] == ["noise.bin"]
     assert len(one) == 1
+
+
+def test_document_that_failed_is_listed_by_its_reason_and_retried(
+    books: Cli, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture.bin"
+    picture.write_bytes(bytes(range(10)) * 20)
+    books.run("upload", picture, "--collection", "Books", code=7)
+    failed = books.json("documents", "list", "--failure", "unsupported-format")["documents"]
+    others = books.json("documents", "list", "--failure", "encrypted,no-text")["documents"]
+
+    one = books.run("documents", "retry", failed[0]["id"]).stdout
+    all_of_them = books.json("documents", "retry-failed", "--collection", "Books")
+
+    assert [document["external_id"] for document in failed] == ["picture.bin"]
+    assert others == []
+    assert "is pending" in one
+    assert all_of_them["retried_count"] in (0, 1)  # it may have failed again by then
+    books.run("documents", "retry-failed", code=2)
+
+
+def test_document_that_is_ready_is_neither_cancelled_nor_retried(books: Cli, folder: Path) -> None:
+    books.run("upload", folder, "--collection", "Books")
+    ready = documents(books)["alpacas.md"]["id"]
+
+    cancelled = books.run("documents", "cancel", ready, code=5)
+    retried = books.run("documents", "retry", ready, code=5)
+
+    assert "there is nothing to cancel" in cancelled.stderr
+    assert "there is nothing to retry" in retried.stderr
