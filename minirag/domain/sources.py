@@ -93,6 +93,8 @@ class RefreshProgress:
     """Not all that is listed was seen, so that a page that wasn't seen may still be listed."""
     pauses: int = 0
     """How often a site asked for patience in this refresh."""
+    silences: int = 0
+    """How often, one after the other, a site didn't answer."""
     counts: PageCounts = PageCounts()
     start_time: datetime | None = None
     end_time: datetime | None = None

@@ -9,12 +9,9 @@ no worker thread waits for a site: the job is done by `JobRunner` in the backgro
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
-from uuid import UUID
 
 import structlog
 
@@ -42,6 +39,7 @@ from minirag.services.ports.sources import (
     WebReader,
 )
 from minirag.services.ports.storage import UnitOfWorkFactory
+from minirag.services.refresh_turns import RunTurns
 from minirag.services.source_storing import PageStore
 from minirag.services.sources import next_refresh
 
@@ -49,9 +47,6 @@ log = structlog.get_logger()
 
 PAGES_PER_RUN = 20
 RUN_SECONDS = 10.0
-PROCESS_RUNS = 8
-TENANT_RUNS = 2
-SHORTEST_TURN = 0.5
 MOST_LISTS = 500
 """Sitemaps read in one refresh."""
 MOST_PAUSES = 5
@@ -59,6 +54,8 @@ MOST_PAUSES = 5
 INACTIVE_DELAY = 600.0
 """Seconds until a job looks again whether its tenant is active."""
 PAGES_PER_TRANSACTION = 100
+MOST_SILENCES = 5
+"""Pages, one after the other, whose site didn't answer; then the refresh ends."""
 GAVE_UP = "the server failed in every attempt: the next refresh tries again"
 
 
@@ -276,6 +273,16 @@ class _Run:
         )
         async with self._uow.tenant(self._source.tenant_id) as uow:
             await uow.source_pages.save(looked_at)
+        await self._note_silence(fetch)
+
+    async def _note_silence(self, fetch: Fetch) -> None:
+        """A site that doesn't answer mustn't keep the refresh for as many time limits as it has pages."""
+        if fetch.is_silent and self._source.kind is not SourceKind.PAGE:
+            await self._advance(silences=self._progress.silences + 1)
+            if self._progress.silences >= MOST_SILENCES:
+                await self._end(SourceState.FAILED, f"the site doesn't answer: {fetch.reason}")
+        elif fetch.status and self._progress.silences:
+            await self._advance(silences=0)
 
     async def _wait_if_asked(self, fetch: Fetch) -> None:
         """Raises `TryLater` for a site that wants time, unless it has had enough of it."""
@@ -367,26 +374,6 @@ class _Run:
             if not await uow.sources.advance(self._source.id, self._job.id, progress):
                 raise _Superseded
         self._source = replace(self._source, progress=progress)
-
-
-class RunTurns:
-    """How many refreshes run at once in this process, and of one tenant."""
-
-    def __init__(self) -> None:
-        self._running: Counter[UUID] = Counter()
-
-    @contextmanager
-    def enter(self, tenant_id: UUID) -> Iterator[None]:
-        """Hold a place while the block runs. Raises `TryLater`, which doesn't count as an attempt."""
-        if self._running.total() >= PROCESS_RUNS or self._running[tenant_id] >= TENANT_RUNS:
-            raise TryLater(SHORTEST_TURN, "other refreshes are under way", counts=False)
-        self._running[tenant_id] += 1
-        try:
-            yield
-        finally:
-            self._running[tenant_id] -= 1
-            if not self._running[tenant_id]:
-                del self._running[tenant_id]
 
 
 def _ended(source: Source, state: SourceState, error: str) -> RefreshProgress:

@@ -30,6 +30,10 @@ LONGEST_NAME = 200
 TITLE_BYTES = 64 * 1024
 """A title that stands later isn't looked for."""
 _TITLE = re.compile(rb"<title\b[^>]{0,200}>([^<]{1,2000})</title", re.IGNORECASE)
+# Python knows more by that name, among them what isn't text and what takes long.
+_CHARSET = re.compile(
+    r"utf-8|iso-8859-(?:[1-9]|1[0-1]|1[3-6])|windows-125[0-8]|gbk|big5|shift_jis|euc-(?:jp|kr)"
+)
 
 TAKEN = (
     "a document of the collection that isn't this source's has the URL as its external id: delete that"
@@ -179,10 +183,8 @@ def _name(page: SourcePage, fetch: Fetch) -> str:
     if page.title:
         return page.title[:LONGEST_NAME]
     if "html" in fetch.media_type and (found := _TITLE.search(fetch.content[:TITLE_BYTES])):
-        try:
-            text = found[1].decode(fetch.charset or "utf-8", "replace")
-        except LookupError:
-            text = found[1].decode("utf-8", "replace")
+        charset = fetch.charset if _CHARSET.fullmatch(fetch.charset) else "utf-8"
+        text = found[1].decode(charset, "replace")
         if title := " ".join(html.unescape(text).replace("\0", "").split()):
             return title[:LONGEST_NAME]
     return page.url[:LONGEST_KEY]

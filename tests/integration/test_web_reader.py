@@ -307,6 +307,22 @@ async def test_pause_that_a_site_asks_for_is_bounded(
     assert (fetched.outcome, fetched.pause) == (FetchOutcome.BUSY, pause)
 
 
+async def test_fault_of_ours_fails_that_page_and_no_other(
+    site: Website, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.put_page("/a", "text")
+    web = reader()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minirag.adapters.web.reader._kept", None)
+        broken = await fetch(web, f"{site.url}/a")
+    whole = await fetch(web, f"{site.url}/a")
+
+    assert broken.outcome is FAILED
+    assert not broken.is_silent
+    assert whole.outcome is FetchOutcome.FETCHED
+
+
 async def test_unknown_kinds_and_charsets_are_passed_on_as_nothing(site: Website) -> None:
     site.put("/plain", "text", kind="text/plain; charset=ISO-8859-1")
     site.put("/odd", "text", kind=";;;=")

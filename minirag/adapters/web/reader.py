@@ -6,9 +6,12 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from email.message import Message
 from email.utils import format_datetime, parsedate_to_datetime
+
+import structlog
 
 from minirag.adapters.outbound import GuardedClient, Page, Target, parse_target
 from minirag.adapters.retry_after import read_retry_after
@@ -19,10 +22,14 @@ from minirag.services.clock import utc_now
 from minirag.services.ports.outbound import TargetFailed, TargetRefused, TargetTooLarge
 from minirag.services.ports.sources import Fetch, FetchOutcome, PageList, Validators
 
+log = structlog.get_logger()
+
 MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ROBOTS_SECONDS = 10.0
 ROBOTS_KEPT_SECONDS = 3600.0
+FAILURE_KEPT_SECONDS = 60.0
+"""For one that can't be read, so that not every page waits for it."""
 SITES_KEPT = 5000
 LIST_BYTES = 20 * 1024 * 1024
 """Of a sitemap or feed as it is sent."""
@@ -61,7 +68,7 @@ class HttpWebReader:
         self._seconds = seconds
         self._most_bytes = most_bytes
         self._clock = clock
-        self._robots: OrderedDict[str, tuple[Robots, float]] = OrderedDict()
+        self._robots: OrderedDict[str, tuple[Robots | Fetch, float]] = OrderedDict()
         self._free_at: OrderedDict[str, float] = OrderedDict()
 
     def normalise(self, url: str) -> str:
@@ -98,7 +105,10 @@ class HttpWebReader:
         except TargetRefused as error:
             return _failed(f"wasn't asked for: its URL {error}")
         except TargetFailed as error:
-            return _failed(str(error))
+            return _silent(str(error))
+        except Exception:  # what strangers send mustn't keep the other pages from being read
+            log.exception("page_not_fetched")
+            return _failed("couldn't be read: the server's log tells more")
 
     async def _follow(
         self, url: str, headers: dict[str, str], sites: frozenset[str], most: int
@@ -178,13 +188,23 @@ class HttpWebReader:
         origin = f"{target.scheme}://{target.authority}"
         kept = self._robots.get(origin)
         if kept is not None and kept[1] > self._clock():
+            if isinstance(kept[0], Fetch):
+                raise _Stopped(kept[0])
             return kept[0]
-        robots = await self._ask_robots(f"{origin}/robots.txt", target)
-        self._robots[origin] = (robots, self._clock() + ROBOTS_KEPT_SECONDS)
+        try:
+            robots = await self._ask_robots(f"{origin}/robots.txt", target)
+        except _Stopped as stopped:
+            if stopped.fetch.outcome is FetchOutcome.FAILED:
+                self._remember(origin, stopped.fetch, FAILURE_KEPT_SECONDS)
+            raise
+        self._remember(origin, robots, ROBOTS_KEPT_SECONDS)
+        return robots
+
+    def _remember(self, origin: str, found: Robots | Fetch, seconds: float) -> None:
+        self._robots[origin] = (found, self._clock() + seconds)
         self._robots.move_to_end(origin)
         while len(self._robots) > SITES_KEPT:
             self._robots.popitem(last=False)
-        return robots
 
     async def _ask_robots(self, url: str, target: Target) -> Robots:
         """RFC 9309, 2.3.1: followed over redirects, a 4xx allows everything, and what fails nothing."""
@@ -199,7 +219,7 @@ class HttpWebReader:
                     most_bytes=4 * MOST_BYTES,
                 )
             except (TargetRefused, TargetFailed) as error:
-                raise _Stopped(_failed(f"its robots.txt can't be read: {error}")) from None
+                raise _Stopped(_silent(f"its robots.txt can't be read: {error}")) from None
             if page.status in REDIRECTS and page.headers.get("location"):
                 at = urls.normalise(page.headers["location"], at)
                 continue
@@ -215,6 +235,10 @@ class HttpWebReader:
 
 def _failed(reason: str) -> Fetch:
     return Fetch(FetchOutcome.FAILED, reason=reason)
+
+
+def _silent(reason: str) -> Fetch:
+    return replace(_failed(reason), is_silent=True)
 
 
 def _sure_last_modified(page: Page) -> str:

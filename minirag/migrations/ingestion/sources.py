@@ -26,6 +26,7 @@ CREATE TABLE sources (
     lists_read integer NOT NULL,
     is_partial boolean NOT NULL,
     pauses integer NOT NULL,
+    silences integer NOT NULL,
     counts jsonb NOT NULL,
     start_time timestamptz,
     end_time timestamptz,

@@ -130,6 +130,8 @@ class Fetch:
     charset: str = ""
     validators: Validators = Validators()
     pause: float = 0.0
+    is_silent: bool = False
+    """Nothing came that could be understood, or not in time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,10 @@ from minirag.repositories.postgres.source_pages import PostgresSourcePageReposit
 from minirag.repositories.postgres.sources import PostgresSourceRepository
 from minirag.services.accepting import NewDocument
 from minirag.services.jobs import TryLater
+from minirag.services.refresh_turns import PROCESS_RUNS, TENANT_RUNS, RunTurns
 from minirag.services.source_refresh import (
     GAVE_UP,
-    PROCESS_RUNS,
-    TENANT_RUNS,
-    RunTurns,
+    MOST_SILENCES,
 )
 from minirag.services.source_storing import TAKEN, external_id
 from tests.integration.sources.conftest import SourceDesk
@@ -267,6 +266,43 @@ def test_tenants_have_their_turns_and_nobody_has_them_all() -> None:
         pass
 
     assert not refused.value.counts
+
+
+async def test_site_that_stops_answering_ends_the_refresh_and_removes_nothing(
+    desk: SourceDesk,
+) -> None:
+    paths = [f"/{n}" for n in range(MOST_SILENCES + 3)]
+    for path in paths:
+        desk.site.put_page(path, path)
+    source = await desk.create_sitemap(*paths)
+    await desk.work()
+
+    for path in paths[1:]:
+        desk.site.pages[path].headers = {"Content-Length": "-1"}
+    for _ in range(3):
+        ended = await desk.refresh(source)
+
+    assert ended.progress.state is SourceState.FAILED
+    assert "doesn't answer" in ended.progress.error
+    assert await desk.paths() == paths
+    assert paths[-1] not in desk.site.paths[len(paths) + 1 :]
+
+
+async def test_title_in_a_charset_that_is_none_is_read_as_utf_8(desk: SourceDesk) -> None:
+    html = "<title>Ünïcode \\ud800</title><p>text</p>".encode()
+    for path, charset in (("/a", "unicode_escape"), ("/b", "zlib"), ("/c", "nonsense")):
+        desk.site.put(path, html + path.encode(), kind=f"text/html; charset={charset}")
+    desk.site.put(
+        "/d", "<title>caf\xe9</title>".encode("latin-1"), kind="text/html; charset=iso-8859-1"
+    )
+
+    await desk.create_sitemap("/a", "/b", "/c", "/d")
+    await desk.work()
+
+    assert [document.display_name for document in await desk.documents()] == [
+        *["Ünïcode \\ud800"] * 3,
+        "café",
+    ]
 
 
 async def test_feed_of_a_page_that_is_no_feed_says_so(desk: SourceDesk) -> None:

@@ -28,6 +28,7 @@ sources = Table(
     required("lists_read", Integer()),
     required("is_partial", Boolean()),
     required("pauses", Integer()),
+    required("silences", Integer()),
     required("counts", JSONB()),
     Column("start_time", TIME),
     Column("end_time", TIME),
