@@ -8,7 +8,8 @@ so that of two writers one is refused, and neither spoils what the other wrote.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -89,12 +90,8 @@ class UploadService:
         Content that is there already needs no upload: the one returned is finished. Raises `LimitExceeded`
         for what the tenant has no room for, other unfinished uploads counted.
         """
-        try:
+        with self._noted(context):
             return await self._start(context, new, request)
-        except LimitExceeded as error:
-            if self._quota_events is not None:
-                self._quota_events.note(context.tenant_id, context.key_id, error)
-            raise
 
     async def get(self, context: TenantContext, upload_id: UUID) -> UploadStatus:
         async with self._uow.tenant(context) as uow:
@@ -160,7 +157,8 @@ class UploadService:
                 "header.sha256",
                 "the content has another SHA-256 than announced, and was discarded: start a new upload",
             )
-        accepted = await self._accept(context, upload)
+        with self._noted(context):
+            accepted = await self._accept(context, upload)
         self._wake_relay()
         return accepted
 
@@ -188,6 +186,16 @@ class UploadService:
                 async with self._uow.tenant(tenant_id) as uow:
                     forgotten += await _remove(uow, upload_id, only_expired=True)
             self._wake_relay()
+
+    @contextmanager
+    def _noted(self, context: TenantContext) -> Iterator[None]:
+        """Tell of a limit that was met."""
+        try:
+            yield
+        except LimitExceeded as error:
+            if self._quota_events is not None:
+                self._quota_events.note(context.tenant_id, context.key_id, error)
+            raise
 
     async def _start(
         self, context: TenantContext, new: NewDocument, request: RequestKey | None
