@@ -198,7 +198,8 @@ async def test_progress_and_failure_are_stored_with_the_version(
         progressed = await unit.documents.get_version(version_id)
         await unit.documents.set_version_state(version_id, DocumentState.FAILED, failure=failure)
         failed = await unit.documents.get_version(version_id)
-        await unit.documents.set_version_state(version_id, DocumentState.PARSING)
+        moved_on = await unit.documents.set_version_state(version_id, DocumentState.PARSING)
+        restarted = await unit.documents.restart([document.id])
         retried = await unit.documents.get_version(version_id)
 
     expected = replace(
@@ -212,7 +213,10 @@ async def test_progress_and_failure_are_stored_with_the_version(
     )
     assert progressed == expected
     assert failed == replace(expected, state=DocumentState.FAILED, failure=failure)
-    assert retried == replace(expected, state=DocumentState.PARSING)
+    assert not moved_on
+    assert restarted == [version_id]
+    # Its points went with the failure, its chunks are there.
+    assert retried == replace(expected, state=DocumentState.PENDING, chunks_indexed=0)
 
 
 async def test_new_version_stands_beside_the_published_one_until_it_is_published(
