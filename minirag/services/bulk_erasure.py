@@ -107,7 +107,8 @@ class BulkErasure:
         left = await self._erase_points(tenant_id, VectorFilter(collection_ids=(collection_id,)))
         _require_nothing([left])
         async with self._uow.tenant(tenant_id) as uow:
-            await uow.uploads.abandon(collection_id)  # the housekeeping takes away what came of them
+            # The housekeeping takes away what came of them.
+            await uow.uploads.abandon(collection_id)
             await uow.collections.remove(collection_id)
             if operation is not None:
                 remaining = add_counts(operation.remaining, [left])

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 from uuid import UUID
 
-from minirag.domain.chunks import Chunk, ChunkSizes
 from minirag.domain.changes import ChangePage, Horizon, Searchability
+from minirag.domain.chunks import Chunk, ChunkSizes
 from minirag.domain.documents import (
     Collection,
     Document,

@@ -43,7 +43,7 @@ class SourceRepository(Protocol):
     async def schedule(
         self, source_id: UUID, job_id: UUID, *, is_pending: bool, next_time: datetime | None
     ) -> Source | None:
-        """Give it to another job. With `is_pending` a refresh under way is given up for one from the start."""
+        """Give it to another job. With `is_pending` a refresh under way gives way to one from the start."""
 
     async def advance(self, source_id: UUID, job_id: UUID, progress: RefreshProgress) -> bool:
         """Write how far the job has come; False when it is another job's by now, or gone."""
