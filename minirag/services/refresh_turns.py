@@ -1,4 +1,4 @@
-"""How many refreshes of sources run at once: they hold no worker thread, so that something else must count."""
+"""How many refreshes of sources run at once: they hold no worker thread, so something else must count."""
 
 from __future__ import annotations
 
