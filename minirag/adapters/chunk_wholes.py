@@ -14,29 +14,40 @@ IN_BLOCKS = frozenset(
         "application/jsonl",
         "application/vnd.oasis.opendocument.spreadsheet",
         "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-        "text/x-source",
     }
 )
-"""Their parsers leave a blank line between records; in source code one stands between functions."""
+"""Their parsers leave a blank line between records."""
+SOURCE_CODE = "text/x-"
+"""`text/x-python`, for one. A blank line stands between functions."""
 
-# A fence ends with one of the same sign that is at least as long, or with the text.
-_FENCED = re.compile(
-    r"^[ \t]*(?P<fence>(?P<sign>[`~])(?P=sign){2,})[^\n]*\n"
-    r"(?:(?![ \t]*(?P=fence)(?P=sign)*[ \t]*$)[^\n]*\n?)*?"
-    r"(?:[ \t]*(?P=fence)(?P=sign)*[ \t]*$|\Z)"
-    r"|^[ \t]*\|[^\n]*\|[ \t]*$",
-    re.MULTILINE,
-)
+_FENCE = re.compile(r"[ \t]*(`{3,}(?=[^`\n]*$)|~{3,})")
 _ROW = re.compile(r"^[^\n|]*(?: \| [^\n|]*)+$", re.MULTILINE)
 _BLOCK = re.compile(r"\S(?:[^\n]|\n(?!\n+\S))*")
 
 
 def find_wholes(text: str, media_type: str) -> Iterator[tuple[int, int]]:
     """Yield ranges of characters, in order, that no two chunks should share; some may be too long for one."""
-    if media_type in IN_BLOCKS:
-        pattern = _BLOCK
-    elif media_type == MARKDOWN:
-        pattern = _FENCED
-    else:
-        pattern = _ROW
-    return (match.span() for match in pattern.finditer(text))
+    if media_type == MARKDOWN:
+        return _code_and_rows(text)
+    is_in_blocks = media_type in IN_BLOCKS or media_type.startswith(SOURCE_CODE)
+    return (match.span() for match in (_BLOCK if is_in_blocks else _ROW).finditer(text))
+
+
+def _code_and_rows(text: str) -> Iterator[tuple[int, int]]:
+    """Line by line: a pattern for all of it would take ages for a hostile text, and stop the process."""
+    fence, began, position = "", 0, 0
+    for line in text.split("\n"):
+        end = position + len(line)
+        bare = line.strip(" \t")
+        if fence:
+            # It ends with one of the same sign that is at least as long, or with the text.
+            if len(bare) >= len(fence) and not bare.strip(fence[0]):
+                yield began, end
+                fence = ""
+        elif (found := _FENCE.match(line)) and end < len(text):
+            fence, began = found[1], position
+        elif len(bare) > 1 and bare.startswith("|") and bare.endswith("|"):
+            yield position, end
+        position = end + 1
+    if fence:
+        yield began, len(text)

@@ -302,7 +302,7 @@ def test_function_stays_whole_with_its_blank_lines() -> None:
     function = "def walk(tree):\n    for leaf in tree:\n        yield leaf\n\n    return None"
     source = "\n\n\n".join(function.replace("walk", f"walk_{number}") for number in range(20))
 
-    chunks = _chunk(ParsedText(source, "text/x-source"), 50)
+    chunks = _chunk(ParsedText(source, "text/x-python"), 50)
 
     assert all(chunk.text.startswith("def walk_") for chunk in chunks)
     assert all(chunk.text.endswith("return None") for chunk in chunks)
@@ -315,3 +315,14 @@ def test_table_that_does_not_fit_is_cut_between_its_rows() -> None:
     chunks = _chunk(ParsedText("\n".join(rows), "text/markdown"))
 
     assert [line for chunk in chunks for line in chunk.text.split("\n")] == rows
+
+
+def test_fences_that_never_end_take_no_time_and_lose_nothing() -> None:
+    """A pattern that goes back and forth over them would stop the whole process, as it holds its lock."""
+    source = "# a\n\n" + "`" * 100_000 + " a\n" + "~" * 100_000 + "\n" + "`" * 99_999
+
+    began = time.process_time()
+    chunks = _chunk(ParsedText(source, "text/markdown"), 320)
+
+    assert time.process_time() - began < 10
+    assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(source.split())
