@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +26,12 @@ from tests.chaos.watchers import Watcher
 from tests.support.client import Client, create_tenant
 from tests.support.deployment import Deployment
 
-QUIET_WITHIN = 240.0
+QUIET_WITHIN = 900.0
 """Seconds for all acknowledged work to be done, once nothing is struck any more."""
+STALLED_AFTER = 120.0
+"""Seconds in which nothing of it was done: it will never be."""
+MOST_OPEN = 100
+"""Jobs that wait, when clients hold back: on a slow machine they would be done long after the last death."""
 LAST_CALLS = 120.0
 LAST_LOOKS = 150
 TOLD_EVERY = 25
@@ -111,6 +116,7 @@ class Campaign:
         self._callers: list[Callers] = []
         self._watchers: list[Watcher] = []
         self._stop = asyncio.Event()
+        self._go = asyncio.Event()
 
     async def run(self) -> Outcome:
         """Strike, wait for rest, count, and end everything that was started."""
@@ -130,10 +136,12 @@ class Campaign:
         following = [asyncio.create_task(recovery.run())]
         following += [asyncio.create_task(watcher.run()) for watcher in self._watchers]
         following.append(asyncio.create_task(self._note_addresses()))
-        working = [asyncio.create_task(load.run(self._stop)) for load in loads]
+        following.append(asyncio.create_task(self._hold_back()))
+        working = [asyncio.create_task(load.run(self._stop, self._go)) for load in loads]
         try:
             deaths = await self._strike_all()
             self._stop.set()
+            self._go.set()
             await self._do(self._hands.settle)
             unfinished = await self._come_to_rest(working)
             verdict = await self._judge()
@@ -214,14 +222,29 @@ class Campaign:
             if (error := task.exception()) is not None:
                 raise error
         until = time.monotonic() + QUIET_WITHIN
-        left = -1
-        while left:
-            if time.monotonic() > until:
-                return [*unfinished, f"{left} jobs are still open"]
+        fewest, seen_at = sys.maxsize, time.monotonic()
+        while True:
             await asyncio.sleep(0.5)
             with suppress(*AWAY):
-                left = await count_open_jobs(self._url, self._tenant_ids)
-        return unfinished
+                jobs = await count_open_jobs(self._url, self._tenant_ids)
+                if not jobs:
+                    return unfinished
+                if jobs.total() < fewest:
+                    fewest, seen_at = jobs.total(), time.monotonic()
+            now = time.monotonic()
+            if now > until or now - seen_at > STALLED_AFTER:
+                return [*unfinished, *(f"open: {n} x {job}" for job, n in jobs.most_common())]
+
+    async def _hold_back(self) -> None:
+        """Let clients go on only while the workers keep up."""
+        while True:
+            with suppress(*AWAY):
+                jobs = await count_open_jobs(self._url, self._tenant_ids)
+                if jobs.total() < MOST_OPEN:
+                    self._go.set()
+                else:
+                    self._go.clear()
+            await asyncio.sleep(1)
 
     async def _judge(self) -> Verdict:
         verdict = Verdict()

@@ -99,8 +99,10 @@ class Load:
         self._tally = tally
         self._chance = callers.chance
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, go: asyncio.Event) -> None:
+        """Work until `stop` is set, while `go` is."""
         while not stop.is_set():
+            await go.wait()
             slot = self._chance.choice(self._slots)
             action = self._chance.random()
             if not slot.document_id or action < 0.5:

@@ -27,9 +27,12 @@ _DOCUMENTS = """
 """
 _VERSIONS = "SELECT id, document_id FROM document_versions"
 _CHUNKS = "SELECT id, version_id, ordinal, text FROM chunks ORDER BY version_id, ordinal"
-_OPEN_JOBS = "SELECT count(*) FROM jobs WHERE state <> 'DEAD'"
+_OPEN_JOBS = """
+    SELECT kind, state, attempt, last_error, count(*) FROM jobs WHERE state <> 'DEAD' GROUP BY 1, 2, 3, 4
+"""
 FINAL = ("READY", "FAILED")
 PAGE = 1000
+CONNECT_SECONDS = 10.0
 
 
 @dataclass
@@ -101,6 +104,7 @@ class Verdict:
             self.lost.append(f"{name} has metadata {row['metadata']}, not {slot.metadata}")
         if row["state"] not in FINAL:
             self.lost.append(f"{name} is {row['state']}")
+            return
         if row["state"] == "FAILED":
             self.failed[row["failure_code"]] += 1
             if not row["failure_reason"]:
@@ -189,18 +193,21 @@ async def read_rows(url: str, tenant_id: str) -> Found:
     return Found(*rows)
 
 
-async def count_open_jobs(url: str, tenant_ids: Iterable[str]) -> int:
-    """Work that isn't done yet."""
-    connection = await asyncpg.connect(url)
-    total = 0
+async def count_open_jobs(url: str, tenant_ids: Iterable[str]) -> Counter[str]:
+    """Work that isn't done yet, by what is known of it."""
+    connection = await asyncpg.connect(
+        url, timeout=CONNECT_SECONDS, command_timeout=CONNECT_SECONDS
+    )
+    found: Counter[str] = Counter()
     try:
         for tenant_id in tenant_ids:
             async with connection.transaction():
                 await _enter(connection, tenant_id)
-                total += await connection.fetchval(_OPEN_JOBS)
+                for *known, count in await connection.fetch(_OPEN_JOBS):
+                    found[" ".join(map(str, known))] += count
     finally:
-        await connection.close()
-    return total
+        connection.terminate()
+    return found
 
 
 async def _enter(connection: asyncpg.Connection, tenant_id: str) -> None:
