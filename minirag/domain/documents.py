@@ -107,7 +107,7 @@ class DocumentVersion:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until all chunks are indexed, at the pace of the last ones; None when there is none, or it waits."""
+        """Until all chunks are indexed, at the pace of the last ones; None without one, or while it waits."""
         is_moving = self.state is DocumentState.EMBEDDING and self.failure is None
         if not is_moving or not self.chunks_per_second:
             return None
