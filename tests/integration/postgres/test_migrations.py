@@ -145,12 +145,12 @@ async def test_rights_are_taken_back_to_what_is_listed(empty: Database) -> None:
     migrate(empty.owner_url, empty.app_url)
     run_sql(
         empty.owner_url,
-        "GRANT DELETE, TRUNCATE ON chunks TO minirag_app",
+        "GRANT DELETE, TRUNCATE ON messages TO minirag_app",
         "REVOKE SELECT ON jobs FROM minirag_app",
     )
 
     migrate(empty.owner_url, empty.app_url)
 
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        run_sql(empty.app_url, "DELETE FROM chunks")
+        run_sql(empty.app_url, "DELETE FROM messages")
     run_sql(empty.app_url, "SELECT FROM jobs")
