@@ -25,7 +25,7 @@ RECOVERY_SECONDS = 60.0
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)  # a minute alone, and several on a busy machine
+@pytest.mark.timeout(1500)  # a minute or two alone, and many on a busy machine
 async def test_nothing_acknowledged_is_lost_and_nothing_comes_twice() -> None:
     with open_directory() as directory:
         campaign = Campaign(directory, deaths=DEATHS, seed=SEED, seconds=STRIKING_SECONDS)
