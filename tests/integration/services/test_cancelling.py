@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from minirag.adapters.models.litellm_embeddings import LiteLlmEmbeddingModels
+from minirag.adapters.models.litellm_loading import load_litellm
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.domain.documents import Collection, Document, DocumentState
 from minirag.domain.ids import new_id
@@ -137,6 +138,7 @@ async def test_cancelling_ends_the_process_that_parses(
     await world.close()
 
 
+@pytest.mark.timeout(300)  # loading LiteLLM takes long on a busy machine
 async def test_cancelling_closes_the_connection_to_the_provider(
     uow: PostgresUnitOfWorkFactory,
     owner: asyncpg.Connection,
@@ -144,6 +146,7 @@ async def test_cancelling_closes_the_connection_to_the_provider(
     tmp_path: Path,
     mock_provider: MockProvider,
 ) -> None:
+    await load_litellm()
     model = "mock-embed.hang.dim-77"
     embeddings = LiteLlmEmbeddingModels(api_base=mock_provider.url, api_key="test-key")
     world = World(uow, owner, parser, tmp_path, await add_tenant(uow), embeddings=embeddings)
