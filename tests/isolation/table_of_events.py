@@ -85,7 +85,6 @@ ENTRIES = {
     "OperationService/CancelOperation": Entry(
         lambda e: operation.CancelOperationRequest(operation_id=e.ids["operation"]),
         {"operation_id": Names("operation"), "request_id": RequestId()},
-        uses={"operation_id": "operation"},
     ),
     "OperationService/Reconcile": Entry(
         lambda e: operation.ReconcileRequest(tenant_id=e.tenant_id, dry_run=True),

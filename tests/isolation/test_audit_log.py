@@ -37,7 +37,7 @@ ACTOR_TYPES = {
 async def estate(served: Served) -> Estate:
     """A tenant with one of everything that the entries ask for."""
     made = await found_tenant(served.wire, served.platform, CANARY, served.provider.url)
-    kinds = {"assistant", "conversation", "api_key", "user", "webhook"}
+    kinds = {"assistant", "conversation", "api_key", "user", "webhook", "operation"}
     await made.settle(kinds | {kind for e in TABLE.values() for kind in e.uses.values()})
     return made
 
