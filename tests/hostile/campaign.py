@@ -86,10 +86,10 @@ class Campaign:
         self._tally = Tally()
 
     async def run(self) -> Tally:
-        family = {process.pid for process in self._node.program.family()}
         async with await create_tenant(self._node.address, self._node.platform_key) as client:
             collection = await client.create_collection()
             await self._send_sound(client, collection)
+            server = await self._fork_server()
             watching = asyncio.create_task(self._watch_memory())
             pending = iter(self._files)
             await asyncio.gather(
@@ -99,8 +99,7 @@ class Campaign:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
-        lives = {process.pid for process in self._node.program.family()}
-        self._tally.survived = self._node.program.is_running and family <= lives
+        self._tally.survived = self._node.program.is_running and psutil.pid_exists(server)
         return self._tally
 
     async def _send_all(
