@@ -202,7 +202,7 @@ async def test_commit_whose_outcome_nobody_knows_bills_the_batch_once(
 ) -> None:
     monkeypatch.setattr(background, "RETRY_SECONDS", (0.01,) * 100)
     await world.upload(collection, TEXT)
-    real = world.ingestion._note_progress
+    real = world.ingestion._batches.note
 
     async def note(*arguments: Any) -> None:
         await real(*arguments)
@@ -218,7 +218,7 @@ async def test_commit_whose_outcome_nobody_knows_bills_the_batch_once(
         await real_add(uow, record)
 
     monkeypatch.setattr(world.meter, "add", add)
-    monkeypatch.setattr(world.ingestion, "_note_progress", note)
+    monkeypatch.setattr(world.ingestion._batches, "note", note)
     await world.run_jobs()
 
     records = [row for row in await read_records(world) if row["document_id"] is not None]
