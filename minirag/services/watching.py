@@ -161,9 +161,12 @@ class _Watch:
                 if event is not None:
                     yield event
             if len(page.changes) < PAGE:
+                is_of_now = self._look_time is not None
                 self._told, self._upto, self._after = self._upto, None, None
                 self._time, self._look_time = self._look_time or self._time, None
-                return
+                if is_of_now:
+                    return
+                # The rest of a look that an earlier stream began: what came since is still to be told.
             self.is_snapshot_exact = False
 
     def _begin(self, page: ChangePage) -> None:

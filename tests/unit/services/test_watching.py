@@ -310,6 +310,22 @@ async def test_continued_watch_until_final_waits_for_what_was_told_before(
             await _next(events)
 
 
+async def test_continued_watch_until_final_tells_what_changed_before_it_ends(
+    storage: FakeStorage,
+) -> None:
+    """Also after an event in the middle of a look, whose rest is all that the position itself names."""
+    document = _add(storage, DocumentState.PENDING)
+    async with aclosing(_watch(storage)) as events:
+        await _read_snapshot(events)
+        storage.documents.save(_in(document, DocumentState.READY))
+        last = await _next(events)
+    changed = storage.documents.save(_in(document, DocumentState.READY))
+
+    continued = _watch(storage, until_final=True, position=last.position)
+
+    assert [event async for event in continued] == [DocumentChanged(changed)]
+
+
 async def test_position_older_than_what_is_remembered_is_refused(storage: FakeStorage) -> None:
     _add(storage)
     async with aclosing(_watch(storage)) as events:
