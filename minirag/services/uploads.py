@@ -197,14 +197,18 @@ class UploadService:
                 self._quota_events.note(context.tenant_id, context.key_id, error)
             raise
 
+    async def _measure_unfinished(self, tenant_id: UUID) -> tuple[int, int]:
+        """Of the whole tenant, also what a restricted key doesn't see: its limits are the tenant's."""
+        async with self._uow.tenant(tenant_id) as uow:
+            return await uow.uploads.measure_unfinished()
+
     async def _start(
         self, context: TenantContext, new: NewDocument, request: RequestKey | None
     ) -> UploadStatus:
         size, sha256 = new.byte_size or 0, new.sha256 or ""
         if size > self._max_bytes:
             raise document_too_large(self._max_bytes)
-        async with self._uow.tenant(context.tenant_id) as uow:  # also what this key doesn't see
-            unfinished = await uow.uploads.measure_unfinished()
+        unfinished = await self._measure_unfinished(context.tenant_id)
         async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
                 return await _read(uow, UUID(outcome["upload_id"]))

@@ -56,6 +56,8 @@ class Token:
 class RequestId:
     """The field is a UUID of the client's choice, which must mean nothing across tenants."""
 
+    malformed: StatusCode = StatusCode.INVALID_ARGUMENT
+
 
 @dataclass(frozen=True)
 class Free:

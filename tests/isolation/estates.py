@@ -128,6 +128,7 @@ async def found_tenant(wire: Wire, platform: str, canary: str, hook_url: str) ->
     estate.ids |= {"document": ids[0], "version": read.document.version_id}
     # Where calls put what they make and use up, away from what others watch and search.
     estate.ids["scratch"] = await make_collection(estate)
+    await _add_failures(estate)
     gone = await make_document(estate)
     read = await estate.send(document.GetDocumentRequest(document_id=gone))
     await estate.send(document.DeleteDocumentRequest(document_id=gone))
@@ -140,6 +141,18 @@ async def found_tenant(wire: Wire, platform: str, canary: str, hook_url: str) ->
     named, _, secret = session.refresh_token.rpartition("_")
     estate.texts["guess"] = f"{named}_{'0' * len(secret)}"
     return estate
+
+
+async def _add_failures(estate: Estate) -> None:
+    """Documents that fail as often as they are taken up again."""
+    ids = []
+    for number in range(2):
+        picture = b"\x89PNG\r\n\x1a\n" + bytes([number]) * 16
+        request = document.CreateDocumentRequest(
+            collection_id=estate.ids["scratch"], data=picture, display_name=estate.name("F")
+        )
+        ids.append((await estate.send(request)).document.id)
+    await estate.send(document.WatchDocumentsRequest(document_ids=ids, until_final=True))
 
 
 async def _add_outside(estate: Estate) -> None:

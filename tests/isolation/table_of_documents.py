@@ -99,7 +99,8 @@ ENTRIES = {
             # The call is answered, and says of each document why it wasn't accepted.
             "documents.collection_id": Names("collection", absent=StatusCode.OK),
             "documents.external_id": EXTERNAL_ID,
-            "documents.request_id": RequestId(),
+            # What is wrong with one document is told in its place.
+            "documents.request_id": RequestId(malformed=StatusCode.OK),
         },
         uses={"documents.collection_id": "collection"},
     ),
@@ -156,7 +157,7 @@ ENTRIES = {
         uses={"document_id": "cancelled"},
     ),
     "DocumentService/RetryFailed": Entry(
-        lambda e: pb.RetryFailedRequest(collection_id=e.ids["collection"], page_size=1),
+        lambda e: pb.RetryFailedRequest(collection_id=e.ids["scratch"], page_size=1),
         {
             "collection_id": Names("collection"),
             "page_token": PageToken(),

@@ -99,7 +99,7 @@ async def use_request_ids(theirs: Estate, count: int) -> list[str]:
 def neutral(cell: Cell, outcome: Outcome) -> tuple[Cell, Outcome]:
     for value in cell.values.values():
         outcome = outcome.without(value)
-    return cell, outcome
+    return cell, outcome.without_places()
 
 
 async def witness(served: Served, theirs: Estate) -> dict[str, list[str]]:

@@ -15,6 +15,8 @@ from grpc_status import rpc_status
 from tests.isolation.contract import RPC_OF_REQUEST, Rpc
 
 CALL_SECONDS = 60.0
+SHORTEST_QUOTED = 8
+"""Characters of a sent value that an answer can be said to quote."""
 DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -42,7 +44,12 @@ class Outcome:
             message=cut(self.message),
             details=tuple(cut(each) for each in self.details),
             trailing=tuple((key, cut(value)) for key, value in self.trailing),
+            responses=tuple(_rewrite(each, sent) for each in self.responses),
         )
+
+    def without_places(self) -> Outcome:
+        """The same without the places in a watch's history, which are others at each moment."""
+        return replace(self, responses=tuple(_without_place(each) for each in self.responses))
 
     def texts(self) -> Iterable[str]:
         """All that it shows, as text."""
@@ -54,6 +61,23 @@ class Outcome:
             if data := getattr(response, "data", b""):
                 yield data.decode("latin-1")  # the JSON of bytes is Base64
             yield json_format.MessageToJson(response, ensure_ascii=False)
+
+
+def _rewrite(response: Message, sent: str) -> Message:
+    """The response with `<sent>` for the value where it quotes it."""
+    text = json_format.MessageToJson(response)
+    if sent in text and len(sent) >= SHORTEST_QUOTED:
+        response = json_format.Parse(text.replace(sent, "<sent>"), type(response)())
+    return response
+
+
+def _without_place(response: Message) -> Message:
+    if "resume_token" not in response.DESCRIPTOR.fields_by_name:
+        return response
+    kept = type(response)()
+    kept.CopyFrom(response)
+    kept.ClearField("resume_token")
+    return kept
 
 
 class Wire:

@@ -45,6 +45,7 @@ ERRORS: list[tuple[errors.MiniRagError, StatusCode, str]] = [
         StatusCode.FAILED_PRECONDITION,
         "FAILED_PRECONDITION",
     ),
+    (errors.OutOfRange("too old"), StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED"),
     (errors.Unauthenticated("unknown"), StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID"),
     (errors.PermissionDenied("not yours"), StatusCode.PERMISSION_DENIED, "SCOPE_MISSING"),
     (

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,8 @@ def test_sync_that_was_interrupted_is_finished_by_the_next_one(
         env={**os.environ, **{k: v for k, v in books.environment.items() if v}},
         stdout=subprocess.PIPE,
         text=True,
+        # A shell starts its background jobs, tests among them, deaf to Ctrl-C, and so are their children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as running:
         assert running.stdout is not None
         for line in running.stdout:

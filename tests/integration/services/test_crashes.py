@@ -178,8 +178,11 @@ async def test_erasure_that_crashed_anywhere_leaves_nothing_after_another_attemp
             )
         subjects = {"document": ids, "collection": [collection.id], "tenant": [context.tenant_id]}
         kind = JobKind(f"ERASE_{what.upper()}")
-        eraser = world.tenant_erasure if what == "tenant" else world.erasure
-        handler = getattr(eraser, f"erase_{what}")
+        handler = {
+            "document": world.erasure.erase_document,
+            "collection": world.bulk_erasure.erase_collection,
+            "tenant": world.tenant_erasure.erase_tenant,
+        }[what]
 
         crashed = False
         for subject in subjects[what]:
