@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 
 from minirag.adapters.keyring import generate_entry
@@ -12,6 +13,7 @@ from tests.support.node import NodeProcess
 from tests.support.programs import run_minirag
 
 
+@pytest.mark.long
 async def test_a_stopped_nodes_secrets_are_sealed_anew_and_open_without_the_old_key(
     directory: Path,
 ) -> None:

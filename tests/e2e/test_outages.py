@@ -17,6 +17,8 @@ from tests.mock_provider import MockProvider
 from tests.support.client import Client
 from tests.support.refusals import Refusal, refusal
 
+pytestmark = pytest.mark.long
+
 DOCUMENTS = "minirag.v1.DocumentService"
 CHAT = "minirag.v1.ChatService"
 TENANTS = "minirag.v1.TenantService"

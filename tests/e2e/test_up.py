@@ -98,6 +98,7 @@ def test_a_second_node_on_the_same_data_says_who_has_it(data: Path) -> None:
         assert first.poll() is None
 
 
+@pytest.mark.long
 def test_a_port_in_use_is_named_and_nothing_is_left_running(data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -143,6 +144,7 @@ def test_an_address_that_others_reach_needs_tls(data: Path) -> None:
     assert "MINIRAG_TLS_CERTIFICATE_FILE" in errors
 
 
+@pytest.mark.long
 def test_vectors_are_compacted_only_while_the_node_is_stopped(data: Path) -> None:
     compact = [*COMMAND[:-1], "compact", "--data-dir", str(data)]
     with up(data, "--port", "0") as node:

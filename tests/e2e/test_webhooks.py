@@ -45,6 +45,7 @@ def types(target: HookTarget) -> list[str]:
 
 
 @pytest.mark.timeout(300)  # a node starts twice
+@pytest.mark.long
 async def test_delivery_cut_off_by_kill_9_arrives_again_under_its_id(target: HookTarget) -> None:
     with open_directory() as directory:
         node = NodeProcess(directory, SETTINGS)

@@ -22,6 +22,7 @@ CHUNKS = 200
 TAKEN_OVER_WITHIN = 30.0
 
 
+@pytest.mark.long
 async def test_killed_workers_document_is_finished_by_the_other(replicated: Replicated) -> None:
     client = await replicated.create_tenant()
     collection = await client.create_collection()

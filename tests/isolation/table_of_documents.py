@@ -102,7 +102,6 @@ ENTRIES = {
             # What is wrong with one document is told in its place.
             "documents.request_id": RequestId(malformed=StatusCode.OK),
         },
-        uses={"documents.collection_id": "collection"},
     ),
     "DocumentService/UploadDocument": Entry(
         lambda e: pb.UploadDocumentRequest(

@@ -45,7 +45,8 @@ from tests.isolation.wire import Outcome
 from tests.isolation.witness import Canaries, read_blobs, read_points, read_rows
 from tests.support.rows import raw
 
-pytestmark = pytest.mark.timeout(300)  # the first one waits for the whole deployment
+# The first one waits for the whole deployment.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.long]
 
 AT_ONCE = 8
 TELLING_OF_CALLS = ("TenantService/ListAuditEvents", "TenantService/ExportTenant")

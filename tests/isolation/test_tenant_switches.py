@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
+import pytest
+
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from tests.integration.postgres.records import add_collection, add_tenant
 from tests.isolation.conftest import COMPLETE
@@ -15,6 +17,7 @@ SWITCHES = 100_000 if COMPLETE else 3_000
 AT_ONCE = 30
 
 
+@pytest.mark.long
 async def test_thousands_of_switches_over_a_small_pool_never_mix_tenants(
     database: Database,
 ) -> None:

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.mock_provider import MockProvider
 from tests.support.node import NodeProcess, model_settings
 from tests.support.programs import run_minirag
@@ -111,6 +113,7 @@ def test_models_are_called_only_when_asked(mock_provider: MockProvider, tmp_path
     assert probed["Embedding model"]["detail"] == "openai/mock-embed answers"
 
 
+@pytest.mark.long
 def test_model_that_the_provider_refuses_is_a_problem(
     mock_provider: MockProvider, tmp_path: Path
 ) -> None:

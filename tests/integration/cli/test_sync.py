@@ -184,6 +184,7 @@ def test_file_that_changes_while_it_is_sent_is_told_and_taken_the_next_time(
 @pytest.mark.parametrize(
     ("sign", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
+@pytest.mark.long
 def test_sync_that_was_interrupted_is_finished_by_the_next_one(
     books: Cli, folder: Path, sign: signal.Signals, code: int
 ) -> None:
@@ -196,7 +197,7 @@ def test_sync_that_was_interrupted_is_finished_by_the_next_one(
         stdout=subprocess.PIPE,
         text=True,
         # A shell starts its background jobs, tests among them, deaf to Ctrl-C, and so are their children.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # it takes no lock
     ) as running:
         assert running.stdout is not None
         for line in running.stdout:

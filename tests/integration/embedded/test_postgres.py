@@ -295,6 +295,7 @@ def test_as_root_a_closed_parent_directory_is_named(directory: Path) -> None:
 
 
 @as_root
+@pytest.mark.long
 async def test_as_root_unreachable_binaries_are_copied_beside_the_data(
     server: PostgresServer, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
