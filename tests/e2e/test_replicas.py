@@ -23,6 +23,8 @@ from tests.support.client import Client
 from tests.support.database import run_sql
 from tests.support.programs import run_minirag
 
+pytestmark = pytest.mark.long
+
 TEXT = "The ferry leaves at noon.\n\nThe harbour is closed on Mondays.\n"
 QUESTION = "When does the ferry leave?"
 Pair = tuple[Client, Client]

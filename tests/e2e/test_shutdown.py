@@ -23,6 +23,8 @@ from tests.support.programs import Program, are_gone
 from tests.support.refusals import Refusal, decode_refusal
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.long
+
 GRACE = 4.0
 SETTINGS = {"MINIRAG_SHUTDOWN_GRACE": str(GRACE), "MINIRAG_DRAIN_DELAY": "1"}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.domain.chunks import ParsedText
 from minirag.errors import ParseFailure
@@ -19,6 +21,7 @@ def _one_of_each_kind() -> list[Path]:
     return list({path.name.partition(".")[2]: path for path in files}.values())
 
 
+@pytest.mark.long
 async def test_real_files_are_read_in_the_sandbox_as_outside() -> None:
     files = _one_of_each_kind()
     outside = [parse(path.read_bytes(), path.name) for path in files]

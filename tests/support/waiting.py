@@ -22,5 +22,11 @@ async def until(condition: Callable[[], object], *, within: float, what: str = "
 async def only_child(parent: int, within: float = 20) -> int:
     """Wait until a process has one child, and return its pid."""
     process = psutil.Process(parent)
-    await until(lambda: len(process.children()) == 1, within=within)
-    return int(process.children()[0].pid)
+    found: list[psutil.Process] = []
+
+    def is_alone() -> bool:
+        found[:] = process.children()
+        return len(found) == 1
+
+    await until(is_alone, within=within)
+    return int(found[0].pid)

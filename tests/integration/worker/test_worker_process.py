@@ -16,6 +16,8 @@ from tests.support.job_ledger import JobLedger
 from tests.support.waiting import until
 from worker.healthcheck import main as healthcheck
 
+pytestmark = pytest.mark.long
+
 StartWorker = Callable[..., subprocess.Popen[str]]
 
 
