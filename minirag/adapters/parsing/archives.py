@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
-import zlib
 
 from minirag.adapters.parsing.content import Content
 from minirag.adapters.parsing.file_kinds import name_kind
 from minirag.adapters.parsing.format import Evidence, Format
 from minirag.adapters.parsing.members import Members
-from minirag.adapters.parsing.packages import open_archive
+from minirag.adapters.parsing.packages import DAMAGED_MEMBER, open_archive
 from minirag.adapters.parsing.text_building import TextBuilder
 from minirag.domain.chunks import ParsedText
 from minirag.domain.documents import FailureCode
@@ -71,15 +70,7 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes | ParseFail
         return _ENCRYPTED
     try:
         return archive.read(entry)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-    ):
+    except DAMAGED_MEMBER:
         return _DAMAGED
 
 

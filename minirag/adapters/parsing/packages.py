@@ -26,7 +26,7 @@ MOST_RATIO = 200
 """XML packs to a tenth or a fiftieth; deflate's limit, which bombs reach, is a thousandth."""
 RATIO_MATTERS_FROM_BYTES = 16 * 1024 * 1024
 
-_DAMAGED_MEMBER = (
+DAMAGED_MEMBER = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -103,7 +103,7 @@ class Package:
             if self._tree_bytes > MOST_TREE_BYTES:
                 raise unpacks_to_too_much(self.kind, self._tree_bytes, self._size)
             return self._archive.read(name)
-        except (KeyError, *_DAMAGED_MEMBER):
+        except (KeyError, *DAMAGED_MEMBER):
             raise self.damaged from None
 
     def tree(self, name: str) -> Any:
@@ -130,7 +130,7 @@ class Package:
                     yield event, element
         except etree.XMLSyntaxError as error:
             raise self._syntax_failure(error) from None
-        except (KeyError, *_DAMAGED_MEMBER):
+        except (KeyError, *DAMAGED_MEMBER):
             raise self.damaged from None
 
     def relations(self, name: str) -> dict[str, tuple[str, str]]:

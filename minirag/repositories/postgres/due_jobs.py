@@ -29,9 +29,8 @@ INDEX_SCANS_ONLY = (
     "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 )
 
-TAKE_DUE = text(
-    """
-    WITH RECURSIVE waiting AS (
+# Ends with a row of NULL.
+_WAITING = """WITH RECURSIVE waiting AS (
         (SELECT tenant_id FROM jobs WHERE state IN ('PENDING', 'RUNNING')
          ORDER BY tenant_id LIMIT 1)
         UNION ALL
@@ -39,7 +38,10 @@ TAKE_DUE = text(
                 WHERE j.state IN ('PENDING', 'RUNNING') AND j.tenant_id > waiting.tenant_id
                 ORDER BY j.tenant_id LIMIT 1)
         FROM waiting WHERE waiting.tenant_id IS NOT NULL
-    ), share AS (
+    )"""
+TAKE_DUE = text(
+    f"""
+    {_WAITING}, share AS (
         SELECT CASE WHEN :newcomers THEN 1 ELSE
                least(2 * :page_limit, greatest(10, 2000 / greatest(count(*), 1)))::integer END AS jobs
         FROM waiting
@@ -92,7 +94,7 @@ TAKE_DUE = text(
         RETURNING jobs.tenant_id, jobs.id, taken.start, taken.run_after, taken.weight
     )
     SELECT tenant_id, id, weight FROM marked ORDER BY start, run_after, id
-    """
+    """  # noqa: S608  # a constant
 ).bindparams(
     bindparam("page_limit", type_=Integer()),
     bindparam("resend", type_=Double()),
@@ -101,18 +103,9 @@ TAKE_DUE = text(
     bindparam("starts", type_=ARRAY(Double())),
     bindparam("newcomers", type_=Boolean()),
 )
-# Hops from tenant to tenant, as above.
 _ANOTHER_WAITS = text(
-    """
-    WITH RECURSIVE waiting AS (
-        (SELECT tenant_id FROM jobs WHERE state IN ('PENDING', 'RUNNING')
-         ORDER BY tenant_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT j.tenant_id FROM jobs j
-                WHERE j.state IN ('PENDING', 'RUNNING') AND j.tenant_id > waiting.tenant_id
-                ORDER BY j.tenant_id LIMIT 1)
-        FROM waiting WHERE waiting.tenant_id IS NOT NULL
-    )
+    f"""
+    {_WAITING}
     SELECT 1 FROM waiting w
     WHERE w.tenant_id <> :of_tenant
       AND EXISTS (
@@ -124,7 +117,7 @@ _ANOTHER_WAITS = text(
         WHERE j.tenant_id = w.tenant_id AND j.handed_on_time > '-infinity' AND j.state = 'RUNNING'
           AND j.lease_until > now())
     LIMIT 1
-    """
+    """  # noqa: S608  # a constant
 ).bindparams(bindparam("of_tenant", type_=Uuid()), bindparam("seconds", type_=Double()))
 _COUNT_UNFINISHED = (
     select(func.count()).select_from(jobs).where(jobs.c.state.in_(("PENDING", "RUNNING")))

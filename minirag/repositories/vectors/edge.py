@@ -28,6 +28,7 @@ from minirag.repositories.vectors.edge_shard import FLUSH_EVERY, Shard
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Listed = TypeVar("Listed", VectorHit, StoredPoint)
 
 UPSERT_SLICE = 8
 """Points per call: 0.4 ms, in which no other Python code runs."""
@@ -143,18 +144,7 @@ class EdgeVectorStore:
         limit: int,
     ) -> list[VectorHit]:
         shard = self._known(space)
-        found: list[VectorHit] = []
-        while shard is not None and len(found) < limit:
-            start = stored.following(after) if after else None
-            if after and start is None:
-                break
-            size = min(ID_SLICE, limit - len(found))
-            page = await self._read(shard.page, tenant_id, where, start, size)
-            found += page
-            if len(page) < size:
-                break
-            after = page[-1].chunk_id
-        return found
+        return [] if shard is None else await self._list(shard.page, tenant_id, where, after, limit)
 
     async def scan(
         self,
@@ -166,13 +156,26 @@ class EdgeVectorStore:
         limit: int,
     ) -> list[StoredPoint]:
         shard = self._known(space)
-        found: list[StoredPoint] = []
-        while shard is not None and len(found) < limit:
+        return (
+            [] if shard is None else await self._list(shard.points, tenant_id, where, after, limit)
+        )
+
+    async def _list(
+        self,
+        read_page: Callable[[UUID, VectorFilter, UUID | None, int], list[Listed]],
+        tenant_id: UUID,
+        where: VectorFilter,
+        after: UUID | None,
+        limit: int,
+    ) -> list[Listed]:
+        """Read up to `limit` points past `after`, slice by slice."""
+        found: list[Listed] = []
+        while len(found) < limit:
             start = stored.following(after) if after else None
             if after and start is None:
                 break
             size = min(ID_SLICE, limit - len(found))
-            page = await self._read(shard.points, tenant_id, where, start, size)
+            page = await self._read(read_page, tenant_id, where, start, size)
             found += page
             if len(page) < size:
                 break
