@@ -150,6 +150,11 @@ class Settings(BaseSettings):
     embedding_model: str = Field(
         "", description="LiteLLM name of the embedding model; empty means lexical retrieval only."
     )
+    offered_embedding_models: str = Field(
+        "",
+        description="Further embedding models that collections may be re-embedded by, comma-separated; that"
+        " of `MINIRAG_EMBEDDING_MODEL` always is one.",
+    )
     model_api_base: str | None = Field(
         None, description="Base URL of an OpenAI-compatible provider, for all models."
     )

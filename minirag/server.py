@@ -55,6 +55,7 @@ from minirag.services.provider_credentials import ProviderCredentialService
 from minirag.services.purging import PurgeService
 from minirag.services.rates import CallRates
 from minirag.services.reconciling import ReconcileRequests
+from minirag.services.reembedding import ReembeddingService
 from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
 from minirag.services.sessions import SessionService
@@ -127,6 +128,8 @@ class ServerParts(Protocol):
     def uploads(self) -> UploadService: ...
     @property
     def reconciling(self) -> ReconcileRequests: ...
+    @property
+    def reembedding(self) -> ReembeddingService: ...
     @property
     def purges(self) -> PurgeService: ...
     @property
@@ -257,6 +260,7 @@ class RagServer:
                 container.uploads,
                 container.runs,
                 container.purges,
+                container.reembedding,
                 container.watcher,
                 container.retriever,
                 container.revisions,

@@ -12,6 +12,7 @@ from minirag.api.deadlines import time_left
 from minirag.api.document_rpcs import DocumentRpcs
 from minirag.api.mapping.retrieval import RETRIEVAL_MODES, decode_retrieval, encode_result
 from minirag.api.purge_rpcs import PurgeRpcs
+from minirag.api.reembedding_rpcs import ReembeddingRpcs
 from minirag.api.rerun_rpcs import RerunRpcs
 from minirag.api.resumable_upload_rpcs import ResumableUploadRpcs
 from minirag.api.resume_tokens import read_revision
@@ -22,6 +23,7 @@ from minirag.services.collections import CollectionService
 from minirag.services.documents import DocumentService
 from minirag.services.freshness import RevisionWaiter
 from minirag.services.purging import PurgeService
+from minirag.services.reembedding import ReembeddingService
 from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
 from minirag.services.uploads import UploadService
@@ -37,6 +39,7 @@ class DocumentServicer(
     ResumableUploadRpcs,
     RerunRpcs,
     PurgeRpcs,
+    ReembeddingRpcs,
     DocumentRpcs,
     DocumentServiceServicer,
 ):
@@ -48,6 +51,7 @@ class DocumentServicer(
         uploads: UploadService,
         runs: DocumentRuns,
         purges: PurgeService,
+        reembedding: ReembeddingService,
         watcher: DocumentWatcher,
         retriever: Retriever,
         revisions: RevisionWaiter,
@@ -60,6 +64,7 @@ class DocumentServicer(
         self._uploads = uploads
         self._runs = runs
         self._purges = purges
+        self._reembedding = reembedding
         self._watcher = watcher
         self._retriever = retriever
         self._revisions = revisions

@@ -204,8 +204,13 @@ async def open_resealing(settings: Settings) -> AsyncIterator[Resealing]:
 
 
 def allowed_models(settings: Settings) -> AllowedModels:
-    patterns = map(str.strip, settings.allowed_models.split(","))
-    return AllowedModels(frozenset({settings.chat_model}), tuple(filter(None, patterns)))
+    patterns = split_names(settings.allowed_models)
+    return AllowedModels(frozenset({settings.chat_model}), patterns)
+
+
+def split_names(names: str) -> tuple[str, ...]:
+    """What stands between the commas."""
+    return tuple(filter(None, map(str.strip, names.split(","))))
 
 
 def chunk_sizes(settings: Settings) -> ChunkSizes:

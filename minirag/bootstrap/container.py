@@ -15,6 +15,7 @@ from minirag.bootstrap.adapters import (
     chunk_sizes,
     open_adapters,
     secret,
+    split_names,
 )
 from minirag.bootstrap.job_handlers import Shared, open_job_runner
 from minirag.config import Settings, SettingsError
@@ -48,6 +49,7 @@ from minirag.services.purging import PurgeService
 from minirag.services.quota_events import QuotaEvents
 from minirag.services.rates import CallRates
 from minirag.services.reconciling import Reconciler, ReconcileRequests
+from minirag.services.reembedding import ReembeddingService
 from minirag.services.refusals import RefusalLog
 from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever
@@ -83,7 +85,9 @@ class Bell:
 class Container:
     """All parts of a process, on the loop that it was built on."""
 
-    def __init__(self, settings: Settings, adapters: Adapters, closing: AsyncExitStack) -> None:
+    def __init__(  # noqa: PLR0915  # one statement for each part
+        self, settings: Settings, adapters: Adapters, closing: AsyncExitStack
+    ) -> None:
         self.settings = settings
         self.bell = Bell()
         self.background = BackgroundTasks()
@@ -131,7 +135,7 @@ class Container:
             uow, self.bell, grace=timedelta(days=settings.tenant_grace_days)
         )
         self.operations = OperationService(uow)
-        self.canceller = OperationCanceller(uow, self.offboarding)
+        self.canceller = OperationCanceller(uow, self.offboarding, self.bell)
         self.purges = PurgeService(uow, self.bell)
         self.usage = UsageService(
             uow,
@@ -145,6 +149,12 @@ class Container:
             self.bell,
             embedding_model=settings.embedding_model,
             chunk_sizes=chunk_sizes(settings),
+        )
+        self.reembedding = ReembeddingService(
+            uow,
+            self.bell,
+            embedding_model=settings.embedding_model,
+            offered_models=split_names(settings.offered_embedding_models),
         )
         self.documents = DocumentService(uow, adapters.blobs, self.bell)
         self.runs = DocumentRuns(uow, self.bell)
@@ -222,6 +232,7 @@ class Container:
                 meter=meter,
                 intake=self.intake,
                 webhooks=self.webhooks,
+                retriever=self.retriever,
             ),
         )
 

@@ -17,7 +17,10 @@ from minirag.services.erasure import Erasure
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
 from minirag.services.metering import UsageMeter
+from minirag.services.missing_points import MissingPoints
+from minirag.services.reembedding_work import Reembedding
 from minirag.services.repairing import Repair
+from minirag.services.retrieval import Retriever
 from minirag.services.source_refresh import SourceRefresher
 from minirag.services.source_storing import PageStore
 from minirag.services.spaces import EmbeddingSpaces
@@ -35,6 +38,7 @@ class Shared:
     meter: UsageMeter
     intake: DocumentIntake
     webhooks: WebhookService
+    retriever: Retriever
 
 
 def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> JobRunner:
@@ -50,6 +54,7 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         batch_limits(settings),
         timeout=settings.embedding_timeout,
     )
+    points = MissingPoints(uow, adapters.vectors, spaces, batches, meter)
     ingestion = Ingestion(
         uow,
         adapters.blobs,
@@ -60,6 +65,7 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         batches,
         meter,
         cancellation,
+        points,
         chunk_sizes=chunk_sizes(settings),
     )
     deliverer = WebhookDeliverer(uow, shared.webhooks, adapters.webhook_sender)
@@ -69,8 +75,15 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
     tenant_erasure = TenantErasure(
         adapters.erasure_uow, adapters.blobs, adapters.vectors, spaces, adapters.job_queue
     )
-    repair = Repair(
-        uow, adapters.vectors, spaces, batches, meter, chunk_sizes=chunk_sizes(settings)
+    repair = Repair(uow, points, meter, chunk_sizes=chunk_sizes(settings))
+    reembedding = Reembedding(
+        uow,
+        adapters.vectors,
+        spaces,
+        points,
+        meter,
+        shared.retriever,
+        chunk_sizes=chunk_sizes(settings),
     )
     return JobRunner(
         uow,
@@ -86,12 +99,15 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
             JobKind.REFRESH_SOURCE: refresher.refresh,
             JobKind.ERASE_SOURCE: refresher.erase,
             JobKind.REPAIR_VERSION: repair.repair_version,
+            JobKind.REEMBED_COLLECTION: reembedding.reembed,
+            JobKind.DISCARD_EMBEDDINGS: reembedding.discard,
             JobKind.DELIVER_WEBHOOK: deliverer.deliver,
         },
         {
             JobKind.INGEST_VERSION: ingestion.give_up,
             JobKind.REPAIR_VERSION: repair.give_up,
             JobKind.REFRESH_SOURCE: refresher.give_up,
+            JobKind.REEMBED_COLLECTION: reembedding.give_up,
             JobKind.DELIVER_WEBHOOK: deliverer.give_up,
         },
         lease_seconds=settings.job_lease_seconds,

@@ -15,21 +15,39 @@ Metadata = Mapping[str, MetadataValue]
 
 
 @dataclass(frozen=True, slots=True)
+class StandbyEmbeddings:
+    """Embeddings of a collection that it isn't searched by: on their way, or the former ones."""
+
+    model: str
+    is_complete: bool
+    operation_id: UUID
+    """The re-embedding that they came by, or that replaced them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
-    """A set of documents searched together, all in one embedding space."""
+    """A set of documents searched together, in one embedding space."""
 
     id: UUID
     tenant_id: UUID
     display_name: str
     description: str
     embedding_model: str
-    """LiteLLM name of the embedding model; empty means lexical retrieval only."""
+    """LiteLLM name of the model that it is searched by; empty means lexical retrieval only."""
     create_time: datetime
     update_time: datetime
     revision: int
     document_count: int = 0
     chunk_sizes: ChunkSizes | None = None
     """Of versions that are uploaded from now on; None means the server's."""
+    standby: StandbyEmbeddings | None = None
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Of all embeddings that new versions get before they are published."""
+        if self.standby is None:
+            return frozenset({self.embedding_model})
+        return frozenset({self.embedding_model, self.standby.model})
 
 
 class DocumentState(enum.StrEnum):

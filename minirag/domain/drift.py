@@ -41,7 +41,8 @@ class ChunkPlace:
     version_id: UUID
     document_id: UUID
     collection_id: UUID
-    embedding_model: str
+    models: frozenset[str]
+    """In whose spaces it may have a point."""
     metadata: Metadata
     standing: Standing
     has_job: bool

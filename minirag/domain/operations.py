@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from minirag.domain.reembedding import EmbeddingComparison
+
 PLATFORM_ID = UUID(int=0)
 """Whose operations and requests the platform's are: the nil UUID is no tenant."""
 
@@ -20,6 +22,10 @@ class OperationKind(enum.StrEnum):
     """Subject: the collection."""
     PURGE_DOCUMENTS = "PURGE_DOCUMENTS"
     """Subject: the collection whose documents are purged."""
+    REEMBED_COLLECTION = "REEMBED_COLLECTION"
+    """Subject: the collection."""
+    DISCARD_EMBEDDINGS = "DISCARD_EMBEDDINGS"
+    """Subject: the collection whose embeddings of former models go."""
     RECONCILE = "RECONCILE"
     """Subject: the tenant that is looked at, or `PLATFORM_ID` for all. The platform's own."""
 
@@ -78,6 +84,7 @@ class Operation:
     position: Mapping[str, Any] = field(default_factory=dict)
     """Where a worker that takes over goes on, in JSON; forgotten with the operation's end."""
     dry_run: bool = False
+    comparison: EmbeddingComparison | None = None
 
 
 def add_counts(*many: Iterable[StoreCount]) -> tuple[StoreCount, ...]:

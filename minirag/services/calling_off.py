@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from minirag.domain.access import Principal, TenantContext
@@ -19,15 +20,26 @@ from minirag.services.ports.storage import (
     TenantUnitOfWork,
     UnitOfWorkFactory,
 )
+from minirag.services.reembedding import end_standby
 
-_STOPPABLE = {OperationKind.PURGE_DOCUMENTS, OperationKind.RECONCILE}
+_STOPPABLE = {
+    OperationKind.PURGE_DOCUMENTS,
+    OperationKind.RECONCILE,
+    OperationKind.REEMBED_COLLECTION,
+}
 """Those that go on page by page, and look before each whether they are still wanted."""
 
 
 class OperationCanceller:
-    def __init__(self, uow: UnitOfWorkFactory, offboarding: OffboardingService) -> None:
+    def __init__(
+        self,
+        uow: UnitOfWorkFactory,
+        offboarding: OffboardingService,
+        wake_relay: Callable[[], None],
+    ) -> None:
         self._uow = uow
         self._offboarding = offboarding
+        self._wake_relay = wake_relay
 
     async def cancel(
         self, caller: Principal, operation_id: UUID, *, request: RequestKey | None
@@ -38,7 +50,12 @@ class OperationCanceller:
         """
         if isinstance(caller, TenantContext):
             async with self._uow.tenant(caller) as uow:
-                return await self._cancel(uow, caller.tenant_id, operation_id, request)
+                ended = await self._cancel(uow, caller.tenant_id, operation_id, request)
+                if ended.kind is OperationKind.REEMBED_COLLECTION:
+                    # After the operation, as its worker does it in this order, too.
+                    await end_standby(uow, ended.subject_id, ended.id)
+            self._wake_relay()
+            return ended
         async with self._uow.platform() as platform:
             found = await _get(platform.operations, operation_id)
             is_of_tenant = found.kind is OperationKind.DELETE_TENANT

@@ -144,7 +144,7 @@ class DriftSweep:
                 (
                     place.version_id
                     for place in wanted
-                    if place.embedding_model == space.model
+                    if space.model in place.models
                     and place.standing in (Standing.PUBLISHED, Standing.BUILDING)
                 ),
             )
@@ -270,7 +270,7 @@ def _judge(
         elif place.standing is Standing.SUPERSEDED:
             if not place.has_job:
                 _count(verdict.superseded, place.version_id)
-        elif place.embedding_model != space.model:
+        elif space.model not in place.models:
             verdict.orphans.append(point.chunk_id)
         elif _ids_of(point) != (place.collection_id, place.document_id, place.version_id):
             verdict.misplaced.append(point.chunk_id)

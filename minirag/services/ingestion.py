@@ -6,6 +6,7 @@ after each batch, so that a crash or a 429 repeats one batch and not the documen
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from minirag.domain.chunks import Chunk, ChunkSizes
@@ -24,13 +25,14 @@ from minirag.services.ingestion_work import (
     require_wanted,
 )
 from minirag.services.metering import UsageMeter
+from minirag.services.missing_points import MissingPoints
 from minirag.services.ports.files import BlobStore, Chunker, DocumentParser
 from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.ports.vectors import VectorStore
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.splitting import Splitter
-from minirag.services.uploaders import read_uploader
 from minirag.services.webhook_events import announce, document_failed, document_ready
+from minirag.services.work_accounts import read_uploader
 
 
 class Ingestion:
@@ -45,6 +47,7 @@ class Ingestion:
         batches: EmbeddingBatches,
         meter: UsageMeter,
         cancellation: Cancellation,
+        points: MissingPoints,
         *,
         chunk_sizes: ChunkSizes,
     ) -> None:
@@ -57,6 +60,7 @@ class Ingestion:
         self._batches = batches
         self._meter = meter
         self._cancellation = cancellation
+        self._points = points
         self._chunk_sizes = chunk_sizes
 
     async def ingest_version(self, job: Job) -> None:
@@ -99,8 +103,28 @@ class Ingestion:
             count, first = await self._splitter.split(work, first=self._batches.most_chunks)
         space = await self._spaces.open(work.context, work.embedding_model)
         progress = IndexingProgress(count, version.chunks_indexed, version.indexed_ahead)
+        was_begun = bool(progress.indexed or progress.ahead)
         await self._batches.index(work, space, progress, first)
-        await self._publish(work, count)
+        # What an earlier attempt has done may have been done by another model, before a switch.
+        complete = set() if was_begun else {work.embedding_model}
+        while not await self._publish(work, count, complete):
+            await self._batches.note(work, progress)
+            await self._complete(work, complete)
+
+    async def _complete(self, work: Work, complete: set[str]) -> None:
+        """Give the version its points by all models that its collection has now, and by no others."""
+        async with self._uow.tenant(work.context) as uow:
+            await require_wanted(uow, work)
+            collection = await uow.collections.get(work.document.collection_id)
+        if collection is None:
+            raise NoLongerWanted
+        await self._points.erase(
+            work.context.tenant_id, work.version.id, complete - collection.models
+        )
+        complete &= collection.models
+        for model in sorted(collection.models - complete):
+            await self._points.fill(work, model)
+            complete.add(model)
 
     async def give_up(self, job: Job, error: str) -> None:
         """End the version as FAILED after the last attempt."""
@@ -135,13 +159,22 @@ class Ingestion:
                 )
                 if not begins:
                     return None
-            calls_models = bool(is_start and collection.embedding_model)
+            calls_models = is_start and any(collection.models)
             uploader = await read_uploader(uow, version, tenant.limits, calls_models=calls_models)
         return Work(uploader, document, version, collection.embedding_model, sizes)
 
-    async def _publish(self, work: Work, count: int) -> None:
-        """Switch searches over to this version, and have all older ones erased, in one transaction."""
+    async def _publish(self, work: Work, count: int, complete: Collection[str]) -> bool:
+        """Switch searches over to this version, and have all older ones erased, in one transaction.
+
+        False, and nothing is done, when the models in whose spaces it is `complete` aren't those of its
+        collection: it is being re-embedded, say.
+        """
         async with self._uow.tenant(work.context) as uow:
+            collection = await uow.reembedding.share(work.document.collection_id)
+            if collection is None:
+                raise NoLongerWanted
+            if collection.models != frozenset(complete):
+                return False
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.EMBEDDING, chunks_indexed=count
             )
@@ -164,6 +197,7 @@ class Ingestion:
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
             await work.record_usage(uow, self._meter)
         work.unrecorded.clear()
+        return True
 
     async def _fail(self, work: Work, failure: Failure) -> None:
         async with self._uow.tenant(work.context) as uow:

@@ -26,6 +26,7 @@ class Work:
     document: Document
     version: DocumentVersion
     embedding_model: str
+    """By which it is embedded first, if not only."""
     chunk_sizes: ChunkSizes
     unrecorded: list[UsageRecord] = field(default_factory=list)
     """Of batches that were embedded; they are written with the progress that they made."""

@@ -6,11 +6,14 @@ from minirag_sdk.v1 import operation_service_pb2 as pb
 
 from minirag.domain.ids import IdKind, encode_id
 from minirag.domain.operations import PLATFORM_ID, Operation, OperationKind, StoreCount
+from minirag.domain.reembedding import EmbeddingComparison
 
 _SUBJECTS = {
     OperationKind.DELETE_TENANT: IdKind.TENANT,
     OperationKind.DELETE_COLLECTION: IdKind.COLLECTION,
     OperationKind.PURGE_DOCUMENTS: IdKind.COLLECTION,
+    OperationKind.REEMBED_COLLECTION: IdKind.COLLECTION,
+    OperationKind.DISCARD_EMBEDDINGS: IdKind.COLLECTION,
     OperationKind.RECONCILE: IdKind.TENANT,
 }
 
@@ -34,6 +37,9 @@ def encode_operation(operation: Operation) -> pb.Operation:
             for one in operation.drift
         ),
         dry_run=operation.dry_run,
+        comparison=(
+            None if operation.comparison is None else _encode_comparison(operation.comparison)
+        ),
     )
 
 
@@ -41,6 +47,25 @@ def _encode_subject(operation: Operation) -> str:
     if operation.subject_id == PLATFORM_ID:
         return ""
     return encode_id(_SUBJECTS[operation.kind], operation.subject_id)
+
+
+def _encode_comparison(comparison: EmbeddingComparison) -> pb.EmbeddingComparison:
+    return pb.EmbeddingComparison(
+        former_model=comparison.former_model,
+        new_model=comparison.new_model,
+        depth=comparison.depth,
+        mean_overlap=comparison.mean_overlap,
+        same_first=comparison.same_first,
+        queries=(
+            pb.QueryComparison(
+                query=one.query,
+                overlap=one.overlap,
+                former_chunk_ids=[encode_id(IdKind.CHUNK, each) for each in one.former],
+                new_chunk_ids=[encode_id(IdKind.CHUNK, each) for each in one.new],
+            )
+            for one in comparison.queries
+        ),
+    )
 
 
 def _encode_count(count: StoreCount) -> pb.StoreCount:

@@ -1,4 +1,4 @@
-"""How versions are cut and how far they are indexed; the sizes of a collection's own."""
+"""How versions are cut and how far they are indexed; a collection's own sizes, and its other embeddings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ PART = Part(
     statements="""
 ALTER TABLE collections
     ADD COLUMN chunk_tokens integer,
-    ADD COLUMN chunk_overlap_tokens integer;
+    ADD COLUMN chunk_overlap_tokens integer,
+    ADD COLUMN standby_model text,
+    ADD COLUMN standby_complete boolean NOT NULL DEFAULT false,
+    ADD COLUMN standby_operation_id uuid,
+    ADD CONSTRAINT collections_standby_check CHECK (
+        (standby_model IS NULL) = (standby_operation_id IS NULL)
+        AND standby_model IS DISTINCT FROM embedding_model
+        AND (standby_model IS NOT NULL OR NOT standby_complete)
+    );
 
 ALTER TABLE document_versions
     ADD COLUMN indexed_ahead integer[] NOT NULL DEFAULT '{}',

@@ -18,6 +18,7 @@ ALTER TABLE operations
     ADD COLUMN request jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN position jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN dry_run boolean NOT NULL DEFAULT false,
+    ADD COLUMN comparison jsonb NOT NULL DEFAULT '{}',
     ADD COLUMN lease_owner text,
     ADD COLUMN lease_until timestamptz;
 CREATE INDEX operations_open_reconcile_idx ON operations (id)

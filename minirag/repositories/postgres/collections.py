@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from minirag.domain.chunks import ChunkSizes
-from minirag.domain.documents import Collection
+from minirag.domain.documents import Collection, StandbyEmbeddings
 from minirag.errors import AlreadyExists
 from minirag.repositories.postgres.chunk_size_columns import decode_sizes, encode_sizes
 from minirag.repositories.postgres.failures import UniqueViolation
@@ -40,7 +40,7 @@ _COLLECTION = bindparam("of_collection", type_=Uuid())
 _IS_VISIBLE = (collections.c.tenant_id == _TENANT, collections.c.delete_time.is_(None))
 _IS_THE_COLLECTION = (*_IS_VISIBLE, collections.c.id == _COLLECTION)
 
-_DOCUMENT_COUNT = (
+DOCUMENT_COUNT = (
     select(cast(func.coalesce(func.sum(collection_document_counts.c.documents), 0), BigInteger))
     .where(
         collection_document_counts.c.tenant_id == collections.c.tenant_id,
@@ -54,7 +54,7 @@ _DOCUMENT_COUNT = (
 _ADD = insert(collections).on_conflict_do_nothing(
     index_elements=["tenant_id", "display_name"], index_where=text("delete_time IS NULL")
 )
-_SELECT = select(collections, _DOCUMENT_COUNT)
+_SELECT = select(collections, DOCUMENT_COUNT)
 _GET = _SELECT.where(*_IS_THE_COLLECTION)
 _GET_MANY = _SELECT.where(
     *_IS_VISIBLE, collections.c.id == any_(bindparam("ids", type_=ARRAY(Uuid())))
@@ -80,7 +80,7 @@ _UPDATE = (
         update_time=func.clock_timestamp(),
         revision=collections.c.revision + 1,
     )
-    .returning(*collections.c, _DOCUMENT_COUNT)
+    .returning(*collections.c, DOCUMENT_COUNT)
 )
 _MARK_DELETED = (
     update(collections)
@@ -109,6 +109,7 @@ class PostgresCollectionRepository:
                 "create_time": collection.create_time,
                 "update_time": collection.update_time,
                 "revision": collection.revision,
+                "standby_complete": False,
                 **encode_sizes(collection.chunk_sizes),
             },
         )
@@ -117,24 +118,24 @@ class PostgresCollectionRepository:
 
     async def get(self, collection_id: UUID) -> Collection | None:
         row = await self._transaction.first(_GET, self._of(collection_id))
-        return None if row is None else _collection(row, row.document_count)
+        return None if row is None else collection_from_row(row, row.document_count)
 
     async def get_many(self, collection_ids: Sequence[UUID]) -> list[Collection]:
         rows = await self._transaction.all(
             _GET_MANY, {"of_tenant": self._tenant_id, "ids": list(collection_ids)}
         )
-        return [_collection(row, row.document_count) for row in rows]
+        return [collection_from_row(row, row.document_count) for row in rows]
 
     async def list_page(self, *, after: UUID | None, limit: int) -> list[Collection]:
         statement = _SELECT.where(*_IS_VISIBLE).order_by(collections.c.id).limit(limit)
         if after is not None:
             statement = statement.where(collections.c.id > after)
         rows = await self._transaction.all(statement, {"of_tenant": self._tenant_id})
-        return [_collection(row, row.document_count) for row in rows]
+        return [collection_from_row(row, row.document_count) for row in rows]
 
     async def list_all(self) -> list[Collection]:
         rows = await self._transaction.all(_LIST_ALL, {"of_tenant": self._tenant_id})
-        return [_collection(row, 0) for row in rows]
+        return [collection_from_row(row, 0) for row in rows]
 
     async def update(
         self,
@@ -160,7 +161,7 @@ class PostgresCollectionRepository:
         except UniqueViolation as error:
             raise _name_taken(display_name or "") from error
         if row is not None:
-            return _collection(row, row.document_count)
+            return collection_from_row(row, row.document_count)
         if if_revision is not None and await self.get(collection_id) is not None:
             raise edited_meanwhile("collection")
         return None
@@ -188,7 +189,12 @@ def _name_taken(display_name: str) -> AlreadyExists:
     )
 
 
-def _collection(row: Row[Any], document_count: int) -> Collection:
+def collection_from_row(row: Row[Any], document_count: int) -> Collection:
+    standby = None
+    if row.standby_model is not None:
+        standby = StandbyEmbeddings(
+            row.standby_model, row.standby_complete, row.standby_operation_id
+        )
     return Collection(
         id=row.id,
         tenant_id=row.tenant_id,
@@ -200,4 +206,5 @@ def _collection(row: Row[Any], document_count: int) -> Collection:
         revision=row.revision,
         document_count=document_count,
         chunk_sizes=decode_sizes(row.chunk_tokens, row.chunk_overlap_tokens),
+        standby=standby,
     )

@@ -25,7 +25,7 @@ _STANDING = """
 """
 _PLACE = f"""
     SELECT c.id AS chunk_id, v.id AS version_id, d.id AS document_id, k.id AS collection_id,
-           k.embedding_model, d.metadata, {_STANDING} AS standing,
+           k.embedding_model, k.standby_model, d.metadata, {_STANDING} AS standing,
            EXISTS (SELECT FROM jobs j
                    WHERE j.tenant_id = c.tenant_id AND j.subject_id IN (v.id, d.id, k.id)
                      AND j.state IN ('PENDING', 'RUNNING') AND j.create_time < :began
@@ -46,7 +46,8 @@ _READ_PLACES = text(f"{_PLACE} AND c.id = ANY (:ids)").bindparams(
 _LIST_PUBLISHED = text(
     f"""
     {_PLACE} AND d.published_version_id = v.id AND d.delete_time IS NULL AND k.delete_time IS NULL
-      AND k.embedding_model = :of_model AND (CAST(:after AS uuid) IS NULL OR c.id > :after)
+      AND (k.embedding_model = :of_model OR k.standby_complete AND k.standby_model = :of_model)
+      AND (CAST(:after AS uuid) IS NULL OR c.id > :after)
     ORDER BY c.id LIMIT :page_limit
     """
 ).bindparams(
@@ -128,7 +129,7 @@ def _place(row: Row[Any]) -> ChunkPlace:
         version_id=row.version_id,
         document_id=row.document_id,
         collection_id=row.collection_id,
-        embedding_model=row.embedding_model,
+        models=frozenset({row.embedding_model, row.standby_model} - {None}),
         metadata=row.metadata,
         standing=Standing[row.standing],
         has_job=row.has_job,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from minirag.domain.operations import (
     OperationState,
     StoreCount,
 )
+from minirag.domain.reembedding import EmbeddingComparison
 from minirag.repositories.postgres.tables import metadata, operations, tenants
 from minirag.repositories.postgres.transaction import Transaction
 
@@ -82,7 +84,7 @@ _FINISH = (
     .values(
         state=bindparam("new_state", type_=Text()),
         end_time=func.clock_timestamp(),
-        error="",
+        error=bindparam("last_error", type_=Text()),
         remaining=_COUNTS,
         **_FORGOTTEN,
     )
@@ -119,7 +121,7 @@ _ADVANCE = (
     update(operations)
     .where(*_IS_THE_OPERATION, operations.c.position == _POSITION)
     .values(
-        position=type_coerce({}, JSONB()),
+        position=bindparam("new_position", type_=JSONB()),
         done=operations.c.done + bindparam("more_done", type_=BigInteger()),
         total=func.greatest(
             operations.c.total, operations.c.done + bindparam("more_done", type_=BigInteger())
@@ -128,6 +130,11 @@ _ADVANCE = (
         remaining=bindparam("left", type_=JSONB()),
         error="",
     )
+)
+_COMPARE = (
+    update(operations)
+    .where(*_IS_THE_OPERATION, _IS_OPEN)
+    .values(comparison=bindparam("new_comparison", type_=JSONB()))
 )
 _CLOSE_OTHERS = (
     update(operations)
@@ -170,6 +177,7 @@ class PostgresOperationRepository:
                 "request": dict(operation.request),
                 "position": dict(operation.position),
                 "dry_run": operation.dry_run,
+                "comparison": operation.comparison.to_json() if operation.comparison else {},
             },
         )
 
@@ -202,9 +210,15 @@ class PostgresOperationRepository:
         await self._transaction.execute(_NOTE, {**self._of(operation_id), "new_error": error})
 
     async def finish(
-        self, operation_id: UUID, state: OperationState, remaining: Sequence[StoreCount] = ()
+        self,
+        operation_id: UUID,
+        state: OperationState,
+        remaining: Sequence[StoreCount] = (),
+        *,
+        error: str = "",
     ) -> None:
         values = {
+            "last_error": error,
             **self._of(operation_id),
             "new_state": state.value,
             "counts": _encode(remaining),
@@ -236,15 +250,21 @@ class PostgresOperationRepository:
         done: int,
         erased: Sequence[StoreCount],
         remaining: Sequence[StoreCount],
+        to: Mapping[str, Any] = MappingProxyType({}),
     ) -> bool:
         values = {
             **self._of(operation_id),
             "position_at": dict(position),
+            "new_position": dict(to),
             "more_done": done,
             "counts": _encode(erased),
             "left": _encode(remaining),
         }
         return await self._transaction.changes(_ADVANCE, values) > 0
+
+    async def compare(self, operation_id: UUID, comparison: EmbeddingComparison) -> bool:
+        values = {**self._of(operation_id), "new_comparison": dict(comparison.to_json())}
+        return await self._transaction.changes(_COMPARE, values) > 0
 
     async def close_others(self, operation_id: UUID) -> int:
         return await self._transaction.changes(_CLOSE_OTHERS, self._of(operation_id))
@@ -306,4 +326,5 @@ def operation_from_row(row: Row[Any]) -> Operation:
         request=row.request,
         position=row.position,
         dry_run=row.dry_run,
+        comparison=EmbeddingComparison.from_json(row.comparison),
     )

@@ -41,6 +41,7 @@ from minirag.repositories.postgres.provider_credentials import (
 )
 from minirag.repositories.postgres.purging import PostgresPurgeRepository
 from minirag.repositories.postgres.reconciliations import PostgresReconciliationRepository
+from minirag.repositories.postgres.reembedding import PostgresReembeddingRepository
 from minirag.repositories.postgres.requests import (
     PostgresRequestRepository,
     forget_old_requests,
@@ -106,6 +107,7 @@ from minirag.services.ports.people import (
     SignInRepository,
     UserRepository,
 )
+from minirag.services.ports.reembedding import ReembeddingRepository
 from minirag.services.ports.requests import RequestRepository
 from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
 from minirag.services.ports.sources import SourcePageRepository, SourceRepository
@@ -157,6 +159,7 @@ class PostgresTenantUnitOfWork:
         self.exports: ExportRepository = PostgresExportRepository(*bound)
         self.drift: DriftRepository = PostgresDriftRepository(*bound)
         self.purging: PurgeRepository = PostgresPurgeRepository(*bound)
+        self.reembedding: ReembeddingRepository = PostgresReembeddingRepository(*bound)
 
 
 class PostgresPlatformUnitOfWork:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 from uuid import UUID
 
 from minirag.domain.operations import Operation, OperationKind, OperationState, StoreCount
 from minirag.domain.purging import PurgeFilter
+from minirag.domain.reembedding import EmbeddingComparison
 
 
 class OperationRepository(Protocol):
@@ -38,7 +40,12 @@ class OperationRepository(Protocol):
         """Write down what holds it up."""
 
     async def finish(
-        self, operation_id: UUID, state: OperationState, remaining: Sequence[StoreCount] = ()
+        self,
+        operation_id: UUID,
+        state: OperationState,
+        remaining: Sequence[StoreCount] = (),
+        *,
+        error: str = "",
     ) -> None:
         """To a last state; nothing to one that has one."""
 
@@ -61,9 +68,14 @@ class OperationRepository(Protocol):
         done: int,
         erased: Sequence[StoreCount],
         remaining: Sequence[StoreCount],
+        to: Mapping[str, Any] = MappingProxyType({}),
     ) -> bool:
-        """What was taken at `position` is done, also when the operation was cancelled meanwhile. `done` more
-        than before; the counts are the whole operation's. False when somebody else has advanced it."""
+        """What was taken at `position` is done, also when the operation was cancelled meanwhile; it goes on
+        at `to`. `done` more than before; the counts are the whole operation's. False when somebody else has
+        advanced it."""
+
+    async def compare(self, operation_id: UUID, comparison: EmbeddingComparison) -> bool:
+        """Write down how results differ; False for one that has ended."""
 
     async def close_others(self, operation_id: UUID) -> int:
         """The tenant goes: cancel all its operations that are open but this one; return how many."""

@@ -44,6 +44,7 @@ from minirag.services.ports.people import (
     SignInRepository,
     UserRepository,
 )
+from minirag.services.ports.reembedding import ReembeddingRepository
 from minirag.services.ports.requests import RequestRepository
 from minirag.services.ports.secrets import ProviderCredentialRepository, SealedRecordRepository
 from minirag.services.ports.sources import SourcePageRepository, SourceRepository
@@ -88,6 +89,7 @@ class TenantUnitOfWork(Protocol):
     exports: ExportRepository
     drift: DriftRepository
     purging: PurgeRepository
+    reembedding: ReembeddingRepository
 
 
 class PlatformUnitOfWork(Protocol):

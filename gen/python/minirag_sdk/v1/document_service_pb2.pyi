@@ -72,7 +72,7 @@ RETRIEVAL_MODE_LEXICAL: RetrievalMode
 RETRIEVAL_MODE_DENSE: RetrievalMode
 
 class Collection(_message.Message):
-    __slots__ = ("id", "display_name", "description", "embedding_model", "document_count", "create_time", "update_time", "etag", "chunking")
+    __slots__ = ("id", "display_name", "description", "embedding_model", "document_count", "create_time", "update_time", "etag", "chunking", "standby")
     ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class Collection(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     CHUNKING_FIELD_NUMBER: _ClassVar[int]
+    STANDBY_FIELD_NUMBER: _ClassVar[int]
     id: str
     display_name: str
     description: str
@@ -91,7 +92,18 @@ class Collection(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     etag: str
     chunking: ChunkingSettings
-    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., embedding_model: _Optional[str] = ..., document_count: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., chunking: _Optional[_Union[ChunkingSettings, _Mapping]] = ...) -> None: ...
+    standby: StandbyEmbeddings
+    def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., embedding_model: _Optional[str] = ..., document_count: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., chunking: _Optional[_Union[ChunkingSettings, _Mapping]] = ..., standby: _Optional[_Union[StandbyEmbeddings, _Mapping]] = ...) -> None: ...
+
+class StandbyEmbeddings(_message.Message):
+    __slots__ = ("embedding_model", "is_complete", "operation_id")
+    EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
+    IS_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    embedding_model: str
+    is_complete: bool
+    operation_id: str
+    def __init__(self, embedding_model: _Optional[str] = ..., is_complete: _Optional[bool] = ..., operation_id: _Optional[str] = ...) -> None: ...
 
 class ChunkingSettings(_message.Message):
     __slots__ = ("max_tokens", "overlap_tokens")
@@ -306,6 +318,60 @@ class DeleteCollectionRequest(_message.Message):
     def __init__(self, collection_id: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class DeleteCollectionResponse(_message.Message):
+    __slots__ = ("operation",)
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    operation: _operation_service_pb2.Operation
+    def __init__(self, operation: _Optional[_Union[_operation_service_pb2.Operation, _Mapping]] = ...) -> None: ...
+
+class ReembedCollectionRequest(_message.Message):
+    __slots__ = ("collection_id", "embedding_model", "sample_queries", "switch_when_built", "etag", "request_id")
+    COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    SWITCH_WHEN_BUILT_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection_id: str
+    embedding_model: str
+    sample_queries: _containers.RepeatedScalarFieldContainer[str]
+    switch_when_built: bool
+    etag: str
+    request_id: str
+    def __init__(self, collection_id: _Optional[str] = ..., embedding_model: _Optional[str] = ..., sample_queries: _Optional[_Iterable[str]] = ..., switch_when_built: _Optional[bool] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ReembedCollectionResponse(_message.Message):
+    __slots__ = ("operation",)
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    operation: _operation_service_pb2.Operation
+    def __init__(self, operation: _Optional[_Union[_operation_service_pb2.Operation, _Mapping]] = ...) -> None: ...
+
+class SwitchEmbeddingsRequest(_message.Message):
+    __slots__ = ("collection_id", "etag", "request_id")
+    COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection_id: str
+    etag: str
+    request_id: str
+    def __init__(self, collection_id: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SwitchEmbeddingsResponse(_message.Message):
+    __slots__ = ("collection",)
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    collection: Collection
+    def __init__(self, collection: _Optional[_Union[Collection, _Mapping]] = ...) -> None: ...
+
+class DiscardEmbeddingsRequest(_message.Message):
+    __slots__ = ("collection_id", "etag", "request_id")
+    COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection_id: str
+    etag: str
+    request_id: str
+    def __init__(self, collection_id: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DiscardEmbeddingsResponse(_message.Message):
     __slots__ = ("operation",)
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     operation: _operation_service_pb2.Operation

@@ -69,6 +69,21 @@ class DocumentServiceStub:
                 request_serializer=minirag_dot_v1_dot_document__service__pb2.DeleteCollectionRequest.SerializeToString,
                 response_deserializer=minirag_dot_v1_dot_document__service__pb2.DeleteCollectionResponse.FromString,
                 _registered_method=True)
+        self.ReembedCollection = channel.unary_unary(
+                '/minirag.v1.DocumentService/ReembedCollection',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.ReembedCollectionRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.ReembedCollectionResponse.FromString,
+                _registered_method=True)
+        self.SwitchEmbeddings = channel.unary_unary(
+                '/minirag.v1.DocumentService/SwitchEmbeddings',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.SwitchEmbeddingsRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.SwitchEmbeddingsResponse.FromString,
+                _registered_method=True)
+        self.DiscardEmbeddings = channel.unary_unary(
+                '/minirag.v1.DocumentService/DiscardEmbeddings',
+                request_serializer=minirag_dot_v1_dot_document__service__pb2.DiscardEmbeddingsRequest.SerializeToString,
+                response_deserializer=minirag_dot_v1_dot_document__service__pb2.DiscardEmbeddingsResponse.FromString,
+                _registered_method=True)
         self.CreateDocument = channel.unary_unary(
                 '/minirag.v1.DocumentService/CreateDocument',
                 request_serializer=minirag_dot_v1_dot_document__service__pb2.CreateDocumentRequest.SerializeToString,
@@ -212,6 +227,36 @@ class DocumentServiceServicer:
     def DeleteCollection(self, request, context):
         """DeleteCollection hides a collection and its documents at once and erases them in the background.
         Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReembedCollection(self, request, context):
+        """ReembedCollection embeds a collection's documents by another model, beside the embeddings that it is
+        searched by, which stay as they are meanwhile. Documents that come in from then on get both. When all is
+        embedded, sample queries are put to both, and the operation tells how their top results differ.
+        Searches go over to the new embeddings by SwitchEmbeddings, or by themselves with `switch_when_built`.
+        The caller's account pays for it. FAILED_PRECONDITION when other embeddings stand beside already, or are
+        still being discarded; PERMISSION_DENIED for a model that the operator doesn't offer. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SwitchEmbeddings(self, request, context):
+        """SwitchEmbeddings has a collection searched by the embeddings that stand beside, from one moment to the
+        next; those that it was searched by stand beside from then on and are kept up, so that the same call
+        again goes back. FAILED_PRECONDITION when none stand beside, or they aren't complete. Scope INGEST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardEmbeddings(self, request, context):
+        """DiscardEmbeddings erases the embeddings that stand beside those that a collection is searched by, in the
+        background, and keeps them up no more. While they are being built, CancelOperation does so.
+        FAILED_PRECONDITION when none stand beside, or they are being built. Scope INGEST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -406,6 +451,21 @@ def add_DocumentServiceServicer_to_server(servicer, server):
                     servicer.DeleteCollection,
                     request_deserializer=minirag_dot_v1_dot_document__service__pb2.DeleteCollectionRequest.FromString,
                     response_serializer=minirag_dot_v1_dot_document__service__pb2.DeleteCollectionResponse.SerializeToString,
+            ),
+            'ReembedCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReembedCollection,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.ReembedCollectionRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.ReembedCollectionResponse.SerializeToString,
+            ),
+            'SwitchEmbeddings': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwitchEmbeddings,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.SwitchEmbeddingsRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.SwitchEmbeddingsResponse.SerializeToString,
+            ),
+            'DiscardEmbeddings': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardEmbeddings,
+                    request_deserializer=minirag_dot_v1_dot_document__service__pb2.DiscardEmbeddingsRequest.FromString,
+                    response_serializer=minirag_dot_v1_dot_document__service__pb2.DiscardEmbeddingsResponse.SerializeToString,
             ),
             'CreateDocument': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateDocument,
@@ -648,6 +708,87 @@ class DocumentService:
             '/minirag.v1.DocumentService/DeleteCollection',
             minirag_dot_v1_dot_document__service__pb2.DeleteCollectionRequest.SerializeToString,
             minirag_dot_v1_dot_document__service__pb2.DeleteCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReembedCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/ReembedCollection',
+            minirag_dot_v1_dot_document__service__pb2.ReembedCollectionRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.ReembedCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwitchEmbeddings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/SwitchEmbeddings',
+            minirag_dot_v1_dot_document__service__pb2.SwitchEmbeddingsRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.SwitchEmbeddingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardEmbeddings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/minirag.v1.DocumentService/DiscardEmbeddings',
+            minirag_dot_v1_dot_document__service__pb2.DiscardEmbeddingsRequest.SerializeToString,
+            minirag_dot_v1_dot_document__service__pb2.DiscardEmbeddingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

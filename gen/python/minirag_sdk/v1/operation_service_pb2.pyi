@@ -17,6 +17,8 @@ class OperationType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OPERATION_TYPE_DELETE_COLLECTION: _ClassVar[OperationType]
     OPERATION_TYPE_PURGE_DOCUMENTS: _ClassVar[OperationType]
     OPERATION_TYPE_RECONCILE: _ClassVar[OperationType]
+    OPERATION_TYPE_REEMBED_COLLECTION: _ClassVar[OperationType]
+    OPERATION_TYPE_DISCARD_EMBEDDINGS: _ClassVar[OperationType]
 
 class OperationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -31,6 +33,8 @@ OPERATION_TYPE_DELETE_TENANT: OperationType
 OPERATION_TYPE_DELETE_COLLECTION: OperationType
 OPERATION_TYPE_PURGE_DOCUMENTS: OperationType
 OPERATION_TYPE_RECONCILE: OperationType
+OPERATION_TYPE_REEMBED_COLLECTION: OperationType
+OPERATION_TYPE_DISCARD_EMBEDDINGS: OperationType
 OPERATION_STATE_UNSPECIFIED: OperationState
 OPERATION_STATE_PENDING: OperationState
 OPERATION_STATE_RUNNING: OperationState
@@ -39,7 +43,7 @@ OPERATION_STATE_FAILED: OperationState
 OPERATION_STATE_CANCELLED: OperationState
 
 class Operation(_message.Message):
-    __slots__ = ("id", "type", "state", "subject_id", "create_time", "start_time", "end_time", "error", "erased", "remaining", "done", "total", "drift", "dry_run")
+    __slots__ = ("id", "type", "state", "subject_id", "create_time", "start_time", "end_time", "error", "erased", "remaining", "done", "total", "drift", "dry_run", "comparison")
     ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +58,7 @@ class Operation(_message.Message):
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     DRIFT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    COMPARISON_FIELD_NUMBER: _ClassVar[int]
     id: str
     type: OperationType
     state: OperationState
@@ -68,7 +73,36 @@ class Operation(_message.Message):
     total: int
     drift: _containers.RepeatedCompositeFieldContainer[DriftCount]
     dry_run: bool
-    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[OperationType, str]] = ..., state: _Optional[_Union[OperationState, str]] = ..., subject_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., erased: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., remaining: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., drift: _Optional[_Iterable[_Union[DriftCount, _Mapping]]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    comparison: EmbeddingComparison
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[OperationType, str]] = ..., state: _Optional[_Union[OperationState, str]] = ..., subject_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., erased: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., remaining: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., drift: _Optional[_Iterable[_Union[DriftCount, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., comparison: _Optional[_Union[EmbeddingComparison, _Mapping]] = ...) -> None: ...
+
+class EmbeddingComparison(_message.Message):
+    __slots__ = ("former_model", "new_model", "depth", "mean_overlap", "same_first", "queries")
+    FORMER_MODEL_FIELD_NUMBER: _ClassVar[int]
+    NEW_MODEL_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    MEAN_OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    SAME_FIRST_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    former_model: str
+    new_model: str
+    depth: int
+    mean_overlap: float
+    same_first: float
+    queries: _containers.RepeatedCompositeFieldContainer[QueryComparison]
+    def __init__(self, former_model: _Optional[str] = ..., new_model: _Optional[str] = ..., depth: _Optional[int] = ..., mean_overlap: _Optional[float] = ..., same_first: _Optional[float] = ..., queries: _Optional[_Iterable[_Union[QueryComparison, _Mapping]]] = ...) -> None: ...
+
+class QueryComparison(_message.Message):
+    __slots__ = ("query", "overlap", "former_chunk_ids", "new_chunk_ids")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_FIELD_NUMBER: _ClassVar[int]
+    FORMER_CHUNK_IDS_FIELD_NUMBER: _ClassVar[int]
+    NEW_CHUNK_IDS_FIELD_NUMBER: _ClassVar[int]
+    query: str
+    overlap: float
+    former_chunk_ids: _containers.RepeatedScalarFieldContainer[str]
+    new_chunk_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, query: _Optional[str] = ..., overlap: _Optional[float] = ..., former_chunk_ids: _Optional[_Iterable[str]] = ..., new_chunk_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DriftCount(_message.Message):
     __slots__ = ("store", "kind", "found", "repaired")

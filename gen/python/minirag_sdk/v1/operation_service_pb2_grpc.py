@@ -94,9 +94,10 @@ class OperationServiceServicer:
 
     def CancelOperation(self, request, context):
         """CancelOperation calls an operation off. What it has done by then stays done: a purge keeps the
-        documents that it hasn't come to, a reconciliation stops after its page, the deletion of a tenant is
-        undone within its grace period (as UndeleteTenant does). FAILED_PRECONDITION for the others, and for
-        one that has ended; a CANCELLED one is returned as it is. Scope INGEST, or the platform key.
+        documents that it hasn't come to, a reconciliation stops after its page; the deletion of a tenant is
+        undone within its grace period (as UndeleteTenant does), and the embeddings that a re-embedding has made
+        are discarded. FAILED_PRECONDITION for the others, and for one that has ended; a CANCELLED one is
+        returned as it is. Scope INGEST, or the platform key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

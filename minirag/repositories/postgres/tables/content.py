@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Column,
     Double,
     Integer,
@@ -32,6 +33,9 @@ collections = Table(
     Column("delete_time", TIME),
     Column("chunk_tokens", Integer()),
     Column("chunk_overlap_tokens", Integer()),
+    Column("standby_model", Text()),
+    required("standby_complete", Boolean()),
+    Column("standby_operation_id", Uuid()),
 )
 
 collection_document_counts = Table(

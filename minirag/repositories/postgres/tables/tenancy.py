@@ -243,6 +243,7 @@ operations = Table(
     required("request", JSONB()),
     required("position", JSONB()),
     required("dry_run", Boolean()),
+    required("comparison", JSONB()),
     Column("lease_owner", Text()),
     Column("lease_until", TIME),
 )
