@@ -14,6 +14,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from minirag_sdk.v1 import chat_service_pb2 as chat
 from minirag_sdk.v1 import document_service_pb2 as document
+from minirag_sdk.v1 import operation_service_pb2 as operation
 from minirag_sdk.v1 import source_service_pb2 as source
 from minirag_sdk.v1 import tenant_service_pb2 as tenant
 from minirag_sdk.v1 import user_service_pb2 as user
@@ -45,6 +46,15 @@ async def make_collection(estate: Estate) -> str:
         display_name=estate.name("Papers"), description=estate.name("of the castle")
     )
     return (await estate.send(request)).collection.id
+
+
+async def _make_reembedded(estate: Estate) -> str:
+    """A collection with other embeddings beside those that it is searched by."""
+    made = await make_collection(estate)
+    request = document.ReembedCollectionRequest(collection_id=made, embedding_model="")
+    begun = await estate.send(request)
+    await estate.send(operation.WaitOperationRequest(operation_id=begun.operation.id))
+    return made
 
 
 async def make_document(estate: Estate) -> str:
@@ -225,6 +235,7 @@ KINDS: Mapping[str, Kind] = {
         _removing(lambda named: document.DeleteCollectionRequest(collection_id=named)),
         _etag_of_collection,
     ),
+    "reembedded": Kind(IdKind.COLLECTION, _make_reembedded),
     "document": Kind(
         IdKind.DOCUMENT,
         make_document,

@@ -21,6 +21,7 @@ from minirag.repositories.postgres.unit_of_work import PostgresTenantUnitOfWork
 from tests.integration.postgres import records
 from tests.isolation.more_scenarios import MORE_SCENARIOS
 from tests.isolation.mutated_statements import MutatedTransaction
+from tests.isolation.reembedding_scenarios import REEMBEDDING_SCENARIOS
 from tests.isolation.source_scenarios import SOURCE_SCENARIOS
 from tests.isolation.stage import Scenario, Stage
 
@@ -107,6 +108,7 @@ async def _list_changes(repository: Any) -> object:
 SCENARIOS: Mapping[str, Scenario] = {
     **MORE_SCENARIOS,
     **SOURCE_SCENARIOS,
+    **REEMBEDDING_SCENARIOS,
     "PostgresApiKeyRepository.add": Scenario(
         lambda r, s: r.add(records.make_api_key(s.ours)),
     ),

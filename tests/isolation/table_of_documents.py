@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import StatusCode
@@ -12,6 +13,7 @@ from tests.isolation.contract import RPCS
 from tests.isolation.entries import (
     Entry,
     Etag,
+    Field,
     Free,
     Names,
     PageToken,
@@ -27,6 +29,11 @@ EXTERNAL_ID = Free(
     "a name of the client's own for a document; the same one may stand in any tenant",
     lambda theirs: theirs.texts["external_id"],
 )
+_OF_EMBEDDINGS: Mapping[str, Field] = {
+    "collection_id": Names("collection"),
+    "etag": Etag("collection_id", "collection"),
+    "request_id": RequestId(),
+}
 
 
 def _watch(estate: Estate) -> pb.WatchDocumentsRequest:
@@ -70,6 +77,7 @@ ENTRIES = {
         {
             "collection.id": Names("collection"),
             "collection.etag": Etag("collection.id", "collection"),
+            "collection.standby.operation_id": Unread("operation"),
             "request_id": RequestId(),
         },
     ),
@@ -81,6 +89,23 @@ ENTRIES = {
             "request_id": RequestId(),
         },
         uses={"collection_id": "collection"},
+    ),
+    "DocumentService/ReembedCollection": Entry(
+        lambda e: pb.ReembedCollectionRequest(
+            collection_id=e.ids["collection"], embedding_model=""
+        ),
+        _OF_EMBEDDINGS,
+        uses={"collection_id": "collection"},
+    ),
+    "DocumentService/SwitchEmbeddings": Entry(
+        lambda e: pb.SwitchEmbeddingsRequest(collection_id=e.ids["collection"]),
+        _OF_EMBEDDINGS,
+        uses={"collection_id": "reembedded"},
+    ),
+    "DocumentService/DiscardEmbeddings": Entry(
+        lambda e: pb.DiscardEmbeddingsRequest(collection_id=e.ids["collection"]),
+        _OF_EMBEDDINGS,
+        uses={"collection_id": "reembedded"},
     ),
     "DocumentService/CreateDocument": Entry(
         lambda e: pb.CreateDocumentRequest(collection_id=e.ids["scratch"], text="made"),

@@ -415,6 +415,7 @@ class FakeContainer:
     usage: Any = None
     limits: Any = None
     collections: FakeCollections = field(default_factory=FakeCollections)
+    reembedding: Any = None
     documents: FakeDocuments = field(default_factory=FakeDocuments)
     runs: Any = None
     uploads: FakeUploads = field(default_factory=FakeUploads)
