@@ -30,6 +30,7 @@ SHARING = {
         "test_leaving_clients",
         "test_main_path",
         "test_provider_faults",
+        "test_reembedding_commands",
         "test_sources",
         "test_usage",
         "test_webhooks",

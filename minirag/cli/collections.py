@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from minirag.cli.connecting import client_command
 from minirag.cli.output import to_dict
 from minirag.cli.session import Session
 from minirag.cli.wording import format_time
+
+if TYPE_CHECKING:
+    from minirag_sdk.v1 import document_service_pb2 as document_pb
 
 app = typer.Typer(help="Make and list collections of documents.", no_args_is_help=True)
 
@@ -51,13 +54,14 @@ def list_collections(session: Session) -> None:
         session.output.show_json({"collections": [to_dict(one) for one in listed]})
         return
     session.output.show_table(
-        ("Name", "ID", "Documents", "Embedding model", "Made", "Description"),
+        ("Name", "ID", "Documents", "Embedding model", "Beside it", "Made", "Description"),
         (
             (
                 one.display_name,
                 one.id,
                 str(one.document_count),
-                one.embedding_model or "none: lexical",
+                _model(one.embedding_model),
+                _standby(one),
                 format_time(one.create_time),
                 one.description,
             )
@@ -65,3 +69,15 @@ def list_collections(session: Session) -> None:
         ),
         empty="There is no collection yet: make one with `minirag collection create NAME`.",
     )
+
+
+def _model(name: str) -> str:
+    return name or "none: lexical"
+
+
+def _standby(collection: document_pb.Collection) -> str:
+    """The embeddings that stand beside, and whether they can be switched to."""
+    if not collection.HasField("standby"):
+        return ""
+    model = _model(collection.standby.embedding_model)
+    return model if collection.standby.is_complete else f"{model} (on its way)"

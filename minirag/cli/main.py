@@ -23,6 +23,7 @@ from minirag.cli import (
     operations,
     processes,
     purging,
+    reembedding,
     secrets,
     signing_in,
     sources,
@@ -72,6 +73,9 @@ app.command("change-password")(signing_in.change_password)
 app.add_typer(credentials.app, name="credential")
 app.add_typer(limits.app, name="limits")
 collections.app.command("delete")(purging.delete_collection)
+collections.app.command("reembed")(reembedding.reembed_collection)
+collections.app.command("switch")(reembedding.switch_embeddings)
+collections.app.command("discard")(reembedding.discard_embeddings)
 app.add_typer(collections.app, name="collection")
 app.command()(upload.upload)
 app.command()(sync.sync)

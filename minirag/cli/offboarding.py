@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from minirag.cli import tenants
+from minirag.cli.confirming import YesFlag, confirm
 from minirag.cli.connecting import Credential, client_command
 from minirag.cli.exit_codes import ExitCode
 from minirag.cli.failures import CliFailure
 from minirag.cli.naming import tenant_id
-from minirag.cli.operations import is_under_way, show_receipt, wait_for
 from minirag.cli.output import to_dict
+from minirag.cli.receipts import is_under_way, show_receipt, wait_for
 from minirag.cli.session import Session
 from minirag.cli.wording import count_of, enum_word, format_size, format_time
 
@@ -38,7 +38,7 @@ def delete_tenant(
     wait: Annotated[
         bool, typer.Option("--wait", help="With --now: wait for the erasure, and show its receipt.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: YesFlag = False,
 ) -> None:
     """Refuse a tenant's keys at once, and erase it when its grace period is over. It asks first."""
     from minirag_sdk.v1 import tenant_service_pb2 as pb
@@ -46,11 +46,8 @@ def delete_tenant(
     output = session.output
     wanted = tenant_id(session, tenant)
     if not yes:
-        if output.as_json or not sys.stdin.isatty():
-            raise CliFailure("nobody can be asked here: pass --yes to erase it", ExitCode.USAGE)
-        question = f"Erase the tenant {tenant} with all that it has{', now' if now else ''}?"
-        if not typer.confirm(question, err=True):
-            raise CliFailure("nothing was deleted", ExitCode.FAILURE)
+        when = ", now" if now else ""
+        confirm(session, f"Erase the tenant {tenant} with all that it has{when}?")
     response = session.call(
         session.tenants.DeleteTenant, pb.DeleteTenantRequest(tenant_id=wanted, now=now)
     )

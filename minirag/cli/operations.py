@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from minirag.cli.connecting import Credential, client_command
 from minirag.cli.naming import tenant_id
 from minirag.cli.output import to_dict
+from minirag.cli.receipts import follow, operation_state, show_receipt
 from minirag.cli.session import Session
 from minirag.cli.wording import enum_word, format_time
-
-if TYPE_CHECKING:
-    from minirag_sdk.v1 import operation_service_pb2 as operation_pb
 
 app = typer.Typer(
     help="Look at work in the background, wait for it, call it off.", no_args_is_help=True
@@ -47,7 +45,7 @@ def list_operations(session: Session, as_platform: PlatformFlag = False) -> None
             (
                 one.id,
                 enum_word(pb.OperationType, one.type, "OPERATION_TYPE_"),
-                _state(one),
+                operation_state(one),
                 one.subject_id,
                 f"{one.done}/{one.total}" if one.total else "",
                 format_time(one.start_time),
@@ -76,8 +74,13 @@ def show_operation(
 def wait_operation(
     session: Session, operation_id: OperationArgument, as_platform: PlatformFlag = False
 ) -> None:
-    """Wait until an operation has ended, and show its receipt. Ctrl-C leaves it going on."""
-    show_receipt(session, wait_for(session, operation_id))
+    """Wait until an operation has ended, and show its receipt. Ctrl-C leaves it going on.
+
+    Exit code 1 when it failed or was called off.
+    """
+    from minirag_sdk.v1 import operation_service_pb2 as pb
+
+    follow(session, pb.Operation(id=operation_id), wait=True)
 
 
 @app.command("cancel")
@@ -85,7 +88,8 @@ def wait_operation(
 def cancel_operation(
     session: Session, operation_id: OperationArgument, as_platform: PlatformFlag = False
 ) -> None:
-    """Call an operation off: a purge, a reconciliation, or a tenant's deletion in its grace period."""
+    """Call an operation off: a purge, a re-embedding, a reconciliation, a tenant's deletion in its grace
+    period."""
     from minirag_sdk.v1 import operation_service_pb2 as pb
 
     request = pb.CancelOperationRequest(operation_id=operation_id)
@@ -121,76 +125,4 @@ def reconcile(
         dry_run=dry_run, tenant_id=tenant_id(session, tenant) if tenant else ""
     )
     operation = session.call(session.operations.Reconcile, request).operation
-    show_receipt(session, wait_for(session, operation.id) if wait else operation)
-
-
-def wait_for(session: Session, operation_id: str) -> operation_pb.Operation:
-    """Return the operation once it has ended; a server that goes away meanwhile is asked again."""
-    import grpc
-    from minirag_sdk.v1 import operation_service_pb2 as pb
-
-    request = pb.GetOperationRequest(operation_id=operation_id)
-    while True:
-        # Of a server that isn't there, this waits for the return.
-        operation: operation_pb.Operation = session.call(
-            session.operations.GetOperation, request
-        ).operation
-        try:
-            with session.stream(
-                session.operations.WaitOperation, pb.WaitOperationRequest(operation_id=operation_id)
-            ) as states:
-                for state in states:
-                    operation = state.operation
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                raise
-        else:
-            return operation
-
-
-def is_under_way(operation: operation_pb.Operation) -> bool:
-    from minirag_sdk.v1 import operation_service_pb2 as pb
-
-    return operation.state in (pb.OPERATION_STATE_PENDING, pb.OPERATION_STATE_RUNNING)
-
-
-def show_receipt(session: Session, operation: operation_pb.Operation) -> None:
-    """Print an operation's state and, store by store, what was erased and is left, or differed."""
-    from minirag_sdk.v1 import operation_service_pb2 as pb
-
-    output = session.output
-    if output.as_json:
-        output.show_json({"operation": to_dict(operation)})
-        return
-    progress = f", {operation.done} of {operation.total}" if operation.total else ""
-    when = format_time(operation.end_time)
-    output.show(f"{operation.id}: {_state(operation)}{progress} {when}".rstrip())
-    if operation.error:
-        output.show(f"Held up: {operation.error}")
-    if operation.type == pb.OPERATION_TYPE_RECONCILE:
-        output.show_table(
-            ("Store", "What", "Found", "Repaired"),
-            (
-                (one.store, one.kind, str(one.found), str(one.repaired))
-                for one in operation.drift
-                if one.found
-            ),
-            empty="Nothing has been found to differ.",
-        )
-        return
-    left = {(one.store, one.kind): str(one.count) for one in operation.remaining}
-    output.show_table(
-        ("Store", "Kind", "Erased", "Left"),
-        (
-            (one.store, one.kind, str(one.count), left.get((one.store, one.kind), ""))
-            for one in operation.erased
-            if one.count or left.get((one.store, one.kind), "0") != "0"
-        ),
-        empty="Nothing is counted yet.",
-    )
-
-
-def _state(operation: operation_pb.Operation) -> str:
-    from minirag_sdk.v1 import operation_service_pb2 as pb
-
-    return enum_word(pb.OperationState, operation.state, "OPERATION_STATE_")
+    follow(session, operation, wait=wait)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from minirag.cli import documents
+from minirag.cli.confirming import YesFlag, confirm
 from minirag.cli.connecting import client_command
-from minirag.cli.exit_codes import ExitCode
-from minirag.cli.failures import CliFailure
 from minirag.cli.naming import collection_id
-from minirag.cli.operations import show_receipt, wait_for
 from minirag.cli.output import to_dict
+from minirag.cli.receipts import WaitFlag, follow
 from minirag.cli.session import Session
 from minirag.cli.wording import count_of, parse_choices, parse_duration, parse_metadata
-
-YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
-WaitFlag = Annotated[
-    bool, typer.Option("--wait/--no-wait", help="Wait for the end, and show the receipt.")
-]
 
 
 @client_command("documents purge")
@@ -92,11 +85,11 @@ def purge_documents(
             for one in shown.sample_document_ids:
                 output.show(one)
             return
-        _confirm(session, f"Erase {matching} of {collection}?")
+        confirm(session, f"Erase {matching} of {collection}?")
     request.force = True
     request.request_id = ""
     begun = session.call(session.documents.PurgeDocuments, request).operation
-    show_receipt(session, wait_for(session, begun.id) if wait else begun)
+    follow(session, begun, wait=wait)
 
 
 @client_command("collection delete")
@@ -111,14 +104,7 @@ def delete_collection(
 
     wanted = collection_id(session, collection)
     if not yes:
-        _confirm(session, f"Erase {collection} with all its documents?")
+        confirm(session, f"Erase {collection} with all its documents?")
     request = pb.DeleteCollectionRequest(collection_id=wanted)
     begun = session.call(session.documents.DeleteCollection, request).operation
-    show_receipt(session, wait_for(session, begun.id) if wait else begun)
-
-
-def _confirm(session: Session, question: str) -> None:
-    if session.output.as_json or not sys.stdin.isatty():
-        raise CliFailure("nobody can be asked here: pass --yes to erase", ExitCode.USAGE)
-    if not typer.confirm(question, err=True):
-        raise CliFailure("nothing was erased", ExitCode.FAILURE)
+    follow(session, begun, wait=wait)

@@ -16,6 +16,9 @@ from tests.support.programs import Program
 from tests.support.servers import open_directory
 
 MAX_DOCUMENT_BYTES = 30_000_000
+OFFERED = "openai/mock-embed.dim-64"
+OFFERED_AND_REFUSED = "openai/mock-embed.status-400"
+"""By its provider, whenever it is called."""
 IDLE_SECONDS = 4.0
 """How long the shared node waits for a silent provider."""
 
@@ -45,6 +48,7 @@ def node(mock_provider: MockProvider) -> Iterator[NodeProcess]:
     with open_directory() as path:
         settings = {
             **model_settings(mock_provider.url),
+            "MINIRAG_OFFERED_EMBEDDING_MODELS": f"{OFFERED},{OFFERED_AND_REFUSED}",
             "MINIRAG_MAX_DOCUMENT_BYTES": str(MAX_DOCUMENT_BYTES),
             "MINIRAG_MODEL_IDLE_TIMEOUT": str(IDLE_SECONDS),
             "MINIRAG_DRAIN_DELAY": "0",
