@@ -21,8 +21,8 @@ class FakeEmbeddings:
         self.embedded: list[str] = []
         """Every text of documents that was embedded, in order."""
         self.queries = 0
-        self.failures: list[Exception] = []
-        """Raised by the next calls, one each."""
+        self.failures: list[Exception | None] = []
+        """Raised by the next calls, one each; None lets one pass."""
 
     async def embed(
         self,
@@ -33,8 +33,8 @@ class FakeEmbeddings:
         timeout: float,
         tenant_id: UUID,
     ) -> EmbeddingBatch:
-        if self.failures:
-            raise self.failures.pop(0)
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
         if purpose == "query":
             self.queries += 1
         else:

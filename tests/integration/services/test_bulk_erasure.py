@@ -40,7 +40,7 @@ def purges(world: World) -> PurgeService:
 
 @pytest.fixture
 def canceller(world: World) -> OperationCanceller:
-    return OperationCanceller(world.uow.inner, world.offboarding)
+    return OperationCanceller(world.uow.inner, world.offboarding, world._wake)
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ async def test_store_that_is_away_is_told_and_the_work_goes_on_later(
 async def test_cancelled_reconciliation_stops_at_its_page(world: World, stock: Stock) -> None:
     document = await stock.lay_in(1)
     asked = await begin(world, world.tenant_id)
-    canceller = OperationCanceller(world.uow.inner, world.offboarding)
+    canceller = OperationCanceller(world.uow.inner, world.offboarding, world._wake)
 
     async def cancel() -> None:
         world.vectors.after.clear()
@@ -205,7 +205,7 @@ async def test_cancelled_reconciliation_stops_at_its_page(world: World, stock: S
 async def test_reconciliation_that_has_ended_is_not_called_off(world: World) -> None:
     done = await begin(world, world.tenant_id)
     await make_reconciler(world).run_due()
-    canceller = OperationCanceller(world.uow.inner, world.offboarding)
+    canceller = OperationCanceller(world.uow.inner, world.offboarding, world._wake)
 
     with pytest.raises(FailedPrecondition, match="has ended"):
         await canceller.cancel(PLATFORM, done.id, request=None)

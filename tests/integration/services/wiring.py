@@ -39,10 +39,12 @@ from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
 from minirag.services.metering import UsageMeter
+from minirag.services.missing_points import MissingPoints
 from minirag.services.offboarding import OffboardingService
 from minirag.services.ports.requests import RequestKey
 from minirag.services.pricing import Pricing
 from minirag.services.quota_events import QuotaEvents
+from minirag.services.reembedding_work import Reembedding
 from minirag.services.repairing import Repair
 from minirag.services.reruns import DocumentRuns
 from minirag.services.retrieval import Retriever, SearchOutcome
@@ -200,9 +202,7 @@ class World:
         self.bulk_erasure = BulkErasure(self.uow, self.blobs, self.vectors, self.spaces)
         self.repair = Repair(
             self.uow,
-            self.vectors,
-            self.spaces,
-            self._make_batches(self.embeddings, batch_tokens=10_000, batch_size=100),
+            self._make_points(batch_tokens=10_000, batch_size=100),
             self.meter,
             chunk_sizes=ChunkSizes(CHUNK_TOKENS),
         )
@@ -211,6 +211,15 @@ class World:
         )
         self.offboarding = OffboardingService(self.uow, self._wake, grace=timedelta(days=7))
         self.retriever = self.make_retriever(self.vectors)
+        self.reembedding = Reembedding(
+            self.uow,
+            self.vectors,
+            self.spaces,
+            self._make_points(),
+            self.meter,
+            self.retriever,
+            chunk_sizes=ChunkSizes(CHUNK_TOKENS),
+        )
         self.ledger = GenerationLedger(self.uow, self.background, self.pricing)
         self.runner = JobRunner(
             self.uow,
@@ -224,8 +233,13 @@ class World:
                 JobKind.ERASE_TENANT: self.tenant_erasure.erase_tenant,
                 JobKind.UPDATE_METADATA: self.erasure.update_metadata,
                 JobKind.REPAIR_VERSION: self.repair.repair_version,
+                JobKind.REEMBED_COLLECTION: self.reembedding.reembed,
+                JobKind.DISCARD_EMBEDDINGS: self.reembedding.discard,
             },
-            {JobKind.INGEST_VERSION: self.ingestion.give_up},
+            {
+                JobKind.INGEST_VERSION: self.ingestion.give_up,
+                JobKind.REEMBED_COLLECTION: self.reembedding.give_up,
+            },
             lease_seconds=30,
             max_attempts=MAX_ATTEMPTS,
         )
@@ -246,8 +260,17 @@ class World:
             self._make_batches(embeddings, in_flight, batch_tokens),
             self.meter,
             self.cancellation,
+            self._make_points(),
             chunk_sizes=ChunkSizes(CHUNK_TOKENS),
         )
+
+    def _make_points(
+        self, *, batch_tokens: int = BATCH_TOKENS, batch_size: int = BATCH_SIZE
+    ) -> MissingPoints:
+        batches = self._make_batches(
+            self.embeddings, batch_tokens=batch_tokens, batch_size=batch_size
+        )
+        return MissingPoints(self.uow, self.vectors, self.spaces, batches, self.meter)
 
     def _make_batches(
         self,

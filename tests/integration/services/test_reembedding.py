@@ -1,0 +1,585 @@
+"""Embedding a collection anew: beside what searches read, without losing what comes in meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from minirag.domain.documents import Collection, Document, DocumentState
+from minirag.domain.jobs import JobKind
+from minirag.domain.operations import Operation, OperationKind, OperationState
+from minirag.domain.retrieval import VectorFilter
+from minirag.errors import (
+    Conflict,
+    FailedPrecondition,
+    PermissionDenied,
+    ProviderRejected,
+    ProviderThrottled,
+)
+from minirag.services import cancelling, reembedding_work
+from minirag.services.calling_off import OperationCanceller
+from minirag.services.operations import OperationService
+from minirag.services.reembedding import ReembeddingService
+from tests.integration.postgres.records import make_request
+from tests.integration.services.stock import sweep
+from tests.integration.services.test_bulk_erasure import delete
+from tests.integration.services.wiring import (
+    BATCH_SIZE,
+    MODEL,
+    CrashError,
+    World,
+    paragraphs,
+    topics,
+)
+
+OTHER = "fake/other-model"
+ANIMALS = ("walrus", "heron", "badger", "otter", "lynx")
+
+
+@pytest.fixture(autouse=True)
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine an ingestion would be ended within what a test does in the midst of it."""
+    monkeypatch.setattr(cancelling, "LOOK_EVERY", 3600.0)
+
+
+@pytest.fixture
+def service(world: World) -> ReembeddingService:
+    return ReembeddingService(
+        world.uow.inner, world._wake, embedding_model=OTHER, offered_models=[MODEL]
+    )
+
+
+@pytest.fixture
+def canceller(world: World) -> OperationCanceller:
+    return OperationCanceller(world.uow.inner, world.offboarding, world._wake)
+
+
+async def begin(
+    world: World, service: ReembeddingService, collection: Collection, **named: Any
+) -> Operation:
+    wanted: dict[str, Any] = {
+        "model": None,
+        "sample_queries": (),
+        "switch_when_built": False,
+        "if_revision": None,
+        "request": None,
+    }
+    return await service.begin(world.context, collection.id, **wanted | named)
+
+
+async def switch(
+    world: World, service: ReembeddingService, collection: Collection, **named: Any
+) -> Collection:
+    wanted: dict[str, Any] = {"if_revision": None, "request": None}
+    return await service.switch(world.context, collection.id, **wanted | named)
+
+
+async def discard(
+    world: World, service: ReembeddingService, collection: Collection, **named: Any
+) -> Operation:
+    wanted: dict[str, Any] = {"if_revision": None, "request": None}
+    return await service.discard(world.context, collection.id, **wanted | named)
+
+
+async def read(world: World, operation: Operation) -> Operation:
+    return await OperationService(world.uow.inner).get(world.context, operation.id)
+
+
+async def reread(world: World, collection: Collection) -> Collection:
+    async with world.uow.inner.tenant(world.tenant_id) as unit:
+        found = await unit.collections.get(collection.id)
+    assert found is not None
+    return found
+
+
+async def points(world: World, model: str) -> int:
+    """Of the tenant in the model's space."""
+    space = await world.spaces.find(world.tenant_id, model)
+    if space is None:
+        return 0
+    return await world.vectors.inner.count(world.tenant_id, space, VectorFilter())
+
+
+async def test_new_embeddings_stand_beside_until_the_switch_and_the_former_ones_after_it(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    before = await world.find("walrus", collection)
+
+    operation = await begin(world, service, collection, sample_queries=("walrus", "an otter"))
+    await world.run_jobs()
+
+    done, built = await read(world, operation), await reread(world, collection)
+    assert done.state is OperationState.SUCCEEDED
+    assert (done.done, done.total) == (1, 1)
+    assert done.comparison is not None
+    assert (done.comparison.former_model, done.comparison.new_model) == (MODEL, OTHER)
+    assert [one.query for one in done.comparison.queries] == ["walrus", "an otter"]
+    # The fake embeds alike under both names, so that nothing can differ.
+    assert done.comparison.mean_overlap == done.comparison.same_first == 1.0
+    assert all(one.former for one in done.comparison.queries)
+    assert built.embedding_model == MODEL
+    assert built.standby is not None
+    assert (built.standby.model, built.standby.is_complete) == (OTHER, True)
+
+    switched = await switch(world, service, collection)
+    after = await world.find("walrus", collection)
+    back = await switch(world, service, collection)
+
+    assert (switched.embedding_model, back.embedding_model) == (OTHER, MODEL)
+    assert switched.standby is not None
+    assert switched.standby.model == MODEL
+    assert after == before == await world.find("walrus", collection)
+
+
+async def test_discarded_embeddings_leave_no_point_and_others_are_left_alone(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    neighbour = await world.add_collection(model=OTHER)
+    await world.add_ready(neighbour, paragraphs("stork", "newt"))
+    await begin(world, service, collection)
+    await world.run_jobs()
+    assert await points(world, OTHER) == len(ANIMALS) + 2
+
+    operation = await discard(world, service, collection)
+    await world.run_jobs()
+
+    done = await read(world, operation)
+    assert done.state is OperationState.SUCCEEDED
+    assert [(one.kind, one.count) for one in done.erased] == [("points", len(ANIMALS))]
+    assert [(one.kind, one.count) for one in done.remaining] == [("points", 0)]
+    assert await points(world, OTHER) == 2
+    assert await points(world, MODEL) == len(ANIMALS)
+    assert (await reread(world, collection)).standby is None
+    assert await sweep(world) == {}
+
+
+async def test_versions_published_meanwhile_have_both_embeddings(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    document = await world.add_ready(collection, paragraphs("walrus"), external_id="a")
+    await begin(world, service, collection)
+
+    await world.add_ready(collection, paragraphs("heron", "badger"))
+    await world.upload(collection, paragraphs("otter", "lynx"), external_id="a")
+    await world.run_jobs()
+    switched = await switch(world, service, collection)
+    await world.add_ready(collection, paragraphs("stork"))
+
+    assert switched.embedding_model == OTHER
+    assert await points(world, OTHER) == await points(world, MODEL) == 5
+    assert len(await world.find("lynx otter heron badger stork", collection, limit=20)) == 5
+    assert await sweep(world) == {}
+    assert document.id  # its first version is gone
+
+
+async def test_version_that_was_begun_before_the_reembedding_gets_both(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.upload(collection, paragraphs(*ANIMALS))
+    operation: list[Operation] = []
+
+    async def reembed() -> None:
+        # All is embedded by the former model when the other one is asked for, and built.
+        if not operation and await points(world, MODEL) == len(ANIMALS):
+            operation.append(await begin(world, service, collection))
+            await world.reembedding.reembed(await world.take_job(JobKind.REEMBED_COLLECTION))
+
+    world.vectors.after["upsert"] = reembed
+    await world.run_jobs()
+
+    assert (await read(world, operation[0])).state is OperationState.SUCCEEDED
+    assert await points(world, OTHER) == await points(world, MODEL) == len(ANIMALS)
+    assert await sweep(world) == {}
+
+
+async def test_version_that_was_begun_before_a_switch_is_whole_in_both_spaces(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await begin(world, service, collection)
+    await world.run_jobs()
+    document = await world.upload(collection, paragraphs(*ANIMALS))
+    job = await world.take_job(JobKind.INGEST_VERSION)
+    world.embeddings.failures += [None, ProviderThrottled("slow down", retry_after=60)]
+
+    with pytest.raises(ProviderThrottled):
+        await world.ingestion.ingest_version(job)
+    begun = (await world.documents.get(world.context, document.id)).version.chunks_indexed
+    await switch(world, service, collection)
+    await discard(world, service, collection)
+    await world.ingestion.ingest_version(job)
+    await world.run_jobs()
+
+    assert begun == BATCH_SIZE
+    assert await points(world, OTHER) == len(ANIMALS)
+    assert await points(world, MODEL) == 0
+    assert len(await world.find("lynx", collection, limit=20)) == len(ANIMALS)
+    assert await sweep(world) == {}
+
+
+async def test_embeddings_discarded_while_a_version_is_built_leave_no_point_of_it(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await begin(world, service, collection)
+    await world.run_jobs()
+    await world.upload(collection, paragraphs(*ANIMALS))
+    job = await world.take_job(JobKind.INGEST_VERSION)
+    discarded: list[Operation] = []
+
+    async def end() -> None:
+        if not discarded and await points(world, OTHER):
+            discarded.append(await discard(world, service, collection))
+            await world.reembedding.discard(await world.take_job(JobKind.DISCARD_EMBEDDINGS))
+
+    world.vectors.after["upsert"] = end
+    await world.ingestion.ingest_version(job)
+    await world.run_jobs()
+
+    assert (await read(world, discarded[0])).state is OperationState.SUCCEEDED
+    assert await points(world, OTHER) == 0
+    assert await points(world, MODEL) == len(ANIMALS)
+
+
+async def test_reembedding_switches_by_itself_when_that_was_asked_for(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+
+    operation = await begin(world, service, collection, switch_when_built=True)
+    await world.run_jobs()
+
+    changed = await reread(world, collection)
+    assert (await read(world, operation)).state is OperationState.SUCCEEDED
+    assert changed.embedding_model == OTHER
+    assert changed.standby is not None
+    assert (changed.standby.model, changed.standby.is_complete) == (MODEL, True)
+
+
+async def test_without_queries_beginnings_of_chunks_are_compared(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    for animal in ANIMALS:
+        await world.add_ready(collection, paragraphs(animal))
+
+    operation = await begin(world, service, collection)
+    await world.run_jobs()
+
+    comparison = (await read(world, operation)).comparison
+    assert comparison is not None
+    assert len({one.query for one in comparison.queries}) == len(ANIMALS)
+    assert all(one.query.startswith("The ") for one in comparison.queries)
+
+
+async def test_lexical_retrieval_can_be_gone_over_to_and_needs_no_model(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    world.embeddings.embedded.clear()
+
+    operation = await begin(world, service, collection, model="", switch_when_built=True)
+    await world.run_jobs()
+
+    assert (await read(world, operation)).state is OperationState.SUCCEEDED
+    assert world.embeddings.embedded == []
+    assert (await world.find("walrus", collection))[0].startswith("The walrus")
+
+
+async def test_work_that_crashed_anywhere_goes_on_and_embeds_little_again(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    for animal in ANIMALS:
+        await world.add_ready(collection, paragraphs(animal, f"{animal} again", f"old {animal}"))
+    chunks = len(ANIMALS) * 3
+    crashes = 0
+    for step in range(1, 60, 3):
+        operation = await begin(world, service, collection)
+        job = await world.take_job(JobKind.REEMBED_COLLECTION)
+        world.embeddings.embedded.clear()
+
+        world.faults.arm(step)
+        try:
+            await world.reembedding.reembed(job)
+        except CrashError:
+            crashes += 1
+        world.faults.arm(None)
+        await world.reembedding.reembed(job)
+
+        done = await read(world, operation)
+        assert done.state is OperationState.SUCCEEDED, step
+        assert (done.done, done.total) == (len(ANIMALS), len(ANIMALS))
+        assert await points(world, OTHER) == chunks
+        embedded = [text for text in world.embeddings.embedded if text != "dimensions"]
+        assert len(embedded) <= chunks + BATCH_SIZE
+        await discard(world, service, collection)
+        await world.run_jobs()
+        assert await points(world, OTHER) == 0
+    assert crashes > 10
+
+
+async def test_called_off_reembedding_stops_and_is_taken_away(
+    world: World,
+    service: ReembeddingService,
+    canceller: OperationCanceller,
+    collection: Collection,
+) -> None:
+    await world.add_ready(collection, paragraphs(*topics(20)))
+    operation = await begin(world, service, collection)
+    world.embeddings.embedded.clear()
+
+    async def call_off() -> None:
+        world.vectors.after.pop("upsert")
+        await canceller.cancel(world.context, operation.id, request=None)
+
+    world.vectors.after["upsert"] = call_off
+    await world.run_jobs()
+
+    assert (await read(world, operation)).state is OperationState.CANCELLED
+    assert len([text for text in world.embeddings.embedded if text != "dimensions"]) == BATCH_SIZE
+    assert await points(world, OTHER) == 0
+    assert (await reread(world, collection)).standby is None
+    assert await sweep(world) == {}
+
+
+async def test_model_that_rejects_a_text_ends_it_with_a_reason_and_nothing_else_changes(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    operation = await begin(world, service, collection)
+    world.embeddings.failures += [None, ProviderRejected("no such model")]
+
+    await world.run_jobs()
+
+    failed = await read(world, operation)
+    assert failed.state is OperationState.FAILED
+    assert "no such model" in failed.error
+    assert await points(world, OTHER) == 0
+    assert (await reread(world, collection)).standby is None
+    assert len(await world.find("walrus", collection)) == len(ANIMALS)
+
+
+async def test_what_holds_it_up_stands_in_the_operation(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    operation = await begin(world, service, collection)
+    world.embeddings.failures.append(ProviderThrottled("slow down", retry_after=3600))
+
+    await world.run_jobs()
+
+    held_up = await read(world, operation)
+    assert not held_up.state.is_final
+    assert "slow down" in held_up.error
+
+
+async def test_deleted_collection_ends_its_reembedding(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    operation = await begin(world, service, collection)
+
+    async def remove() -> None:
+        world.vectors.after.pop("upsert")
+        await delete(world, collection)
+
+    world.vectors.after["upsert"] = remove
+    await world.run_jobs()
+
+    assert (await read(world, operation)).state is OperationState.CANCELLED
+    assert await world.count_points() == 0
+    assert await world.count_rows("jobs") == 0
+
+
+async def test_document_deleted_while_it_is_embedded_leaves_no_point(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    document = await world.add_ready(collection, paragraphs(*ANIMALS))
+    operation = await begin(world, service, collection)
+    job = await world.take_job(JobKind.REEMBED_COLLECTION)
+
+    async def remove() -> None:
+        world.vectors.before.pop("upsert")
+        await world.documents.delete(world.context, document.id, if_revision=None, request=None)
+        await world.run_jobs()
+
+    world.vectors.before["upsert"] = remove
+    await world.reembedding.reembed(job)
+
+    assert (await read(world, operation)).state is OperationState.SUCCEEDED
+    assert await world.count_points() == 0
+
+
+async def test_metadata_changed_while_it_is_embedded_reaches_the_new_points(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    document = await world.add_ready(collection, paragraphs("walrus"), metadata={"year": 1})
+    await begin(world, service, collection, switch_when_built=True)
+
+    async def change() -> None:
+        world.vectors.before.pop("upsert")
+        async with world.uow.inner.tenant(world.tenant_id) as unit:
+            await unit.documents.update_metadata(document.id, metadata={"year": 2})
+            await unit.jobs.add(JobKind.UPDATE_METADATA, document.id)
+
+    world.vectors.before["upsert"] = change
+    await world.run_jobs()
+
+    assert await world.find("walrus", collection, metadata={"year": 2})
+    assert not await world.find("walrus", collection, metadata={"year": 1})
+    assert await sweep(world) == {}
+
+
+async def test_missing_points_of_complete_standby_embeddings_are_found_and_written_anew(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    await begin(world, service, collection)
+    await world.run_jobs()
+    space = await world.spaces.find(world.tenant_id, OTHER)
+    assert space is not None
+    await world.vectors.inner.delete(world.tenant_id, space, VectorFilter())
+
+    found = await sweep(world)
+    await world.run_jobs()
+
+    assert found == {"missing points": (5, 5)}
+    assert await points(world, OTHER) == 5
+
+
+async def test_requests_sent_twice_are_done_once(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+
+    request = make_request()
+    first = await begin(world, service, collection, request=request)
+    again = await begin(world, service, collection, request=request)
+    await world.run_jobs()
+    request = make_request()
+    switched = await switch(world, service, collection, request=request)
+    switched_again = await switch(world, service, collection, request=request)
+    request = make_request()
+    discarded = await discard(world, service, collection, request=request)
+    discarded_again = await discard(world, service, collection, request=request)
+
+    assert first.id == again.id
+    assert switched.embedding_model == switched_again.embedding_model == OTHER
+    assert discarded.id == discarded_again.id
+
+
+Asked = Callable[[World, ReembeddingService, Collection], Awaitable[Any]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (lambda *given: begin(*given, model=MODEL), "already"),
+        (switch, "no embeddings beside"),
+        (discard, "no embeddings beside"),
+    ],
+    ids=["reembed", "switch", "discard"],
+)
+async def test_what_makes_no_sense_is_refused_before_a_reembedding(
+    world: World, service: ReembeddingService, collection: Collection, asked: Asked, words: str
+) -> None:
+    with pytest.raises(FailedPrecondition, match=words):
+        await asked(world, service, collection)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [(begin, "being re-embedded"), (switch, "aren't complete"), (discard, "being built")],
+    ids=["reembed", "switch", "discard"],
+)
+async def test_what_makes_no_sense_is_refused_during_a_reembedding(
+    world: World, service: ReembeddingService, collection: Collection, asked: Asked, words: str
+) -> None:
+    await begin(world, service, collection)
+
+    with pytest.raises(FailedPrecondition, match=words):
+        await asked(world, service, collection)
+
+
+async def test_others_are_refused_while_former_ones_stand_beside_or_are_being_discarded(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await begin(world, service, collection)
+    await world.run_jobs()
+
+    with pytest.raises(FailedPrecondition, match="DiscardEmbeddings"):
+        await begin(world, service, collection, model="")
+    operation = await discard(world, service, collection)
+    with pytest.raises(FailedPrecondition, match="still being discarded"):
+        await begin(world, service, collection)
+    await world.run_jobs()
+    again = await begin(world, service, collection)
+
+    assert (await read(world, operation)).kind is OperationKind.DISCARD_EMBEDDINGS
+    assert again.state is OperationState.PENDING
+
+
+async def test_model_that_is_not_offered_is_refused(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    with pytest.raises(PermissionDenied, match="MINIRAG_OFFERED_EMBEDDING_MODELS"):
+        await begin(world, service, collection, model="fake/somebody-elses")
+
+    assert (await reread(world, collection)).standby is None
+
+
+async def test_collection_edited_meanwhile_is_refused(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    with pytest.raises(Conflict):
+        await begin(world, service, collection, if_revision=collection.revision + 1)
+
+    assert await world.count_rows("operations") == 0
+
+
+async def test_of_two_reembeddings_at_once_one_is_refused(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    outcomes = await asyncio.gather(
+        *(begin(world, service, collection) for _ in range(2)), return_exceptions=True
+    )
+
+    assert sorted(type(outcome) for outcome in outcomes if isinstance(outcome, Exception)) in (
+        [Conflict],
+        [FailedPrecondition],
+    )
+    assert await world.count_rows("operations") == await world.count_rows("jobs") == 1
+
+
+async def test_ended_operation_is_not_switched_to_by_a_worker_that_comes_late(
+    world: World,
+    service: ReembeddingService,
+    canceller: OperationCanceller,
+    collection: Collection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = await world.add_ready(collection, paragraphs(*ANIMALS))
+    operation = await begin(world, service, collection, switch_when_built=True)
+    job = await world.take_job(JobKind.REEMBED_COLLECTION)
+    compare = reembedding_work.Reembedding._compare
+
+    async def call_off(self: Any, task: Any) -> Any:
+        comparison = await compare(self, task)
+        await canceller.cancel(world.context, operation.id, request=None)
+        return comparison
+
+    monkeypatch.setattr(reembedding_work.Reembedding, "_compare", call_off)
+    await world.reembedding.reembed(job)
+    await world.run_jobs()
+
+    after = await reread(world, collection)
+    assert (await read(world, operation)).state is OperationState.CANCELLED
+    assert (after.embedding_model, after.standby) == (MODEL, None)
+    assert await points(world, OTHER) == 0
+    assert await is_ready(world, document)
+
+
+async def is_ready(world: World, document: Document) -> bool:
+    return (await world.documents.get(world.context, document.id)).state is DocumentState.READY
