@@ -10,7 +10,7 @@ import pytest
 
 from minirag.domain.access import TenantContext
 from minirag.domain.chats import Conversation
-from minirag.domain.documents import Collection, Document
+from minirag.domain.documents import Collection, Document, DocumentState
 from minirag.domain.ids import new_id
 from minirag.errors import NotFound
 from minirag.repositories.postgres.transaction import tenant_reach
@@ -204,6 +204,40 @@ async def test_a_conversation_and_its_messages_belong_to_the_key_that_began_it(
 
     assert [each.id for each in listed] == [begun.id, estate.own.id]
     assert (foreign, messages, is_removed) == (None, [], True)
+
+
+async def test_embeddings_of_other_collections_are_out_of_reach(
+    uow: PostgresUnitOfWorkFactory,
+) -> None:
+    tenant_id, operation_id = await add_tenant(uow), new_id()
+    closed = await _fill_collection(uow, tenant_id)
+    collection_id, bare = closed.collection_id, await add_collection(uow, tenant_id)
+    async with uow.tenant(tenant_id) as unit:
+        await unit.documents.set_version_state(
+            closed.version.id, DocumentState.EMBEDDING, chunk_count=1
+        )
+        await unit.documents.publish_version(closed.version.id)
+        await unit.reembedding.begin(collection_id, operation_id, "another", is_complete=True)
+        before = await unit.collections.get_many([collection_id, bare.id])
+    context = TenantContext(tenant_id, key_id=new_id(), collection_ids=frozenset({new_id()}))
+
+    async with uow.tenant(context) as unit:
+        reembedding = unit.reembedding
+        answers = [
+            await reembedding.share(collection_id),
+            await reembedding.begin(bare.id, new_id(), "another"),
+            await reembedding.complete(collection_id, operation_id),
+            await reembedding.switch(collection_id),
+            await reembedding.end(collection_id, operation_id),
+            await reembedding.count_published(collection_id),
+            await reembedding.list_published(collection_id, after=None, limit=9),
+            await reembedding.sample_texts(collection_id, limit=9),
+        ]
+
+    assert answers == [None, False, False, None, False, 0, [], []]
+    async with uow.tenant(tenant_id) as unit:
+        assert await unit.collections.get_many([collection_id, bare.id]) == before
+        assert await unit.reembedding.sample_texts(collection_id, limit=9) == ["passage 0"]
 
 
 async def test_every_table_of_collections_and_conversations_is_restricted(

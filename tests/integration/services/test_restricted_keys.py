@@ -18,6 +18,8 @@ from minirag.errors import FailedPrecondition, NotFound, PermissionDenied
 from minirag.services.assistants import AssistantService
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
+from minirag.services.operations import OperationService
+from minirag.services.reembedding import ReembeddingService
 from minirag.services.watching import DocumentChanged, DocumentWatcher, SnapshotEnd
 from tests.integration.postgres.records import make_assistant, make_request
 from tests.integration.services.desk import Desk, started
@@ -171,6 +173,32 @@ async def test_collections_can_be_neither_made_nor_renamed_by_such_a_key(office:
 
     assert made.value.reason == "KEY_RESTRICTED"
     assert described.description == "told"
+
+
+async def test_other_collections_are_neither_embedded_anew_nor_switched_nor_rid_of_embeddings(
+    office: Office,
+) -> None:
+    world, key, closed = office.world, office.key, office.closed
+    service = ReembeddingService(world.uow, lambda: None, embedding_model="")
+    wish: dict[str, Any] = {"model": None, "sample_queries": (), "switch_when_built": False}
+    async with world.uow.inner.tenant(world.tenant_id) as unit:
+        await unit.reembedding.begin(closed.id, new_id(), "another", is_complete=True)
+        before = await unit.collections.get(closed.id)
+
+    for attempt in (
+        service.begin(key, closed.id, **wish, if_revision=None, request=None),
+        service.switch(key, closed.id, if_revision=None, request=None),
+        service.discard(key, closed.id, if_revision=None, request=None),
+        # Nor is anything told by the revision that it is asked at.
+        service.switch(key, closed.id, if_revision=99, request=None),
+    ):
+        with pytest.raises(NotFound, match="collection"):
+            await attempt
+    own = await service.begin(key, office.open.id, **wish, if_revision=None, request=None)
+
+    async with world.uow.inner.tenant(world.tenant_id) as unit:
+        assert await unit.collections.get(closed.id) == before
+    assert (await OperationService(world.uow).get(key, own.id)).id == own.id
 
 
 async def test_an_answer_is_made_from_the_keys_collections_alone(office: Office) -> None:
