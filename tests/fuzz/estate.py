@@ -16,6 +16,7 @@ from uuid import uuid4
 import grpc.aio
 from google.protobuf.message import Message
 from minirag_sdk.v1 import chat_service_pb2 as chat_pb
+from minirag_sdk.v1 import document_service_pb2 as document_pb
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 from minirag_sdk.v1 import user_service_pb2 as user_pb
 from minirag_sdk.v1 import user_service_pb2_grpc as user_grpc
@@ -157,6 +158,11 @@ async def _make_contents(client: Client, estate: Estate, *, foreign: bool) -> No
         estate.learn(chunk, foreign=foreign, keep=True)
     listed = await client.chats.ListAssistants(chat_pb.ListAssistantsRequest())
     estate.learn(listed, foreign=foreign, keep=True)
+    # So that there is something to go over to.
+    request = document_pb.ReembedCollectionRequest(collection_id=collection, embedding_model="")
+    begun = await client.documents.ReembedCollection(request)
+    estate.learn(begun, foreign=foreign, keep=True)
+    await client.wait_operation(begun.operation.id)
 
 
 async def _sign_in(client: Client, estate: Estate) -> None:

@@ -16,6 +16,8 @@ from minirag_sdk.v1 import chat_service_pb2 as chat_pb
 from minirag_sdk.v1 import chat_service_pb2_grpc as chat_grpc
 from minirag_sdk.v1 import document_service_pb2 as document_pb
 from minirag_sdk.v1 import document_service_pb2_grpc as document_grpc
+from minirag_sdk.v1 import operation_service_pb2 as operation_pb
+from minirag_sdk.v1 import operation_service_pb2_grpc as operation_grpc
 from minirag_sdk.v1 import source_service_pb2_grpc as source_grpc
 from minirag_sdk.v1 import tenant_service_pb2 as tenant_pb
 from minirag_sdk.v1 import tenant_service_pb2_grpc as tenant_grpc
@@ -93,6 +95,7 @@ class Client:
         self.documents = _Calls(document_grpc.DocumentServiceStub(self.channel), key)
         self.chats = _Calls(chat_grpc.ChatServiceStub(self.channel), key)
         self.webhooks = _Calls(webhook_grpc.WebhookServiceStub(self.channel), key)
+        self.operations = _Calls(operation_grpc.OperationServiceStub(self.channel), key)
         self.sources = _Calls(source_grpc.SourceServiceStub(self.channel), key)
 
     def at(self, address: str) -> Client:
@@ -187,6 +190,20 @@ class Client:
     async def read_text(self, document_id: str) -> str:
         request = document_pb.GetDocumentTextRequest(document_id=document_id)
         return (await self.documents.GetDocumentText(request)).text
+
+    async def get_operation(self, operation_id: str) -> operation_pb.Operation:
+        request = operation_pb.GetOperationRequest(operation_id=operation_id)
+        return (await self.operations.GetOperation(request)).operation
+
+    async def wait_operation(
+        self, operation_id: str, *, within: float = 60
+    ) -> operation_pb.Operation:
+        """Watch an operation until it has ended, and return its last state."""
+        request = operation_pb.WaitOperationRequest(operation_id=operation_id)
+        latest = operation_pb.Operation()
+        async for response in self.operations.WaitOperation(request, timeout=within):
+            latest = response.operation
+        return latest
 
     async def search(
         self, query: str, *collection_ids: str, **retrieval: Any
