@@ -7,6 +7,7 @@ import sys
 
 import uvloop
 
+from tests.large.interrupted import interrupt
 from tests.large.passage import MEBIBYTE, pass_through
 from tests.support.servers import open_directory
 
@@ -15,10 +16,17 @@ def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.large")
     parser.add_argument("--mebibytes", type=int, default=1024)
-    size = parser.parse_args().mebibytes * MEBIBYTE
+    parser.add_argument(
+        "--upload-only",
+        action="store_true",
+        help="only send it, with a kill -9 of the sender half-way",
+    )
+    arguments = parser.parse_args()
+    size = arguments.mebibytes * MEBIBYTE
+    measure = interrupt if arguments.upload_only else pass_through
     with open_directory() as directory:
-        passage = uvloop.run(pass_through(directory, size, lambda told: print(told, flush=True)))
-    print(passage.last_line)
+        measured = uvloop.run(measure(directory, size, lambda told: print(told, flush=True)))
+    print(measured.last_line)
     return 0
 
 

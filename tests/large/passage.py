@@ -110,7 +110,7 @@ async def _send(
     at_worker.forget()
     idle = at_server.own, at_worker.own
     file = directory / "large.txt"
-    byte_size, sha256 = await asyncio.to_thread(_write, file, size)
+    byte_size, sha256 = await asyncio.to_thread(write_text, file, size)
     tell(f"{byte_size} bytes written")
 
     def tell_stage(what: str, since: float) -> None:
@@ -188,7 +188,8 @@ async def _until(
     raise AssertionError("the watch ended")
 
 
-def _write(file: Path, size: int) -> tuple[int, str]:
+def write_text(file: Path, size: int) -> tuple[int, str]:
+    """Write a text of about `size` bytes; return its size and SHA-256."""
     digest, written = hashlib.sha256(), 0
     with file.open("wb") as target:
         for line in _lines(2, size):
