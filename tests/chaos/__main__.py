@@ -28,7 +28,9 @@ def main() -> int:
     parser.add_argument("--deaths", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--minutes", type=float, default=None, help="bound of the strikes")
-    parser.add_argument("--embedding", action="store_true", help="embed by the mock provider")
+    parser.add_argument(
+        "--embedding", action="store_true", help="embed by the mock provider, and anew"
+    )
     parser.add_argument("--tenants", type=int, default=Size.tenants)
     arguments = parser.parse_args()
     seed = secrets.randbelow(2**31) if arguments.seed is None else arguments.seed
@@ -68,6 +70,9 @@ def report(outcome: Outcome) -> None:
         f"{outcome.recovered} jobs of struck workers taken over; {outcome.resumed} watches continued;"
         f" {verdict.leftover_files} files for the sweeper; FAILED: {dict(verdict.failed)}"
     )
+    if tally.reembeddings:
+        asked = ", ".join(f"{name} {number}" for name, number in tally.reembeddings.most_common())
+        print(f"re-embedding: {asked}; {verdict.reembedded} tenants have two embeddings at the end")
     for words, number in Counter(outcome.died_alone).most_common(SHOWN):
         print(f"ended by itself, {number} x {words[:300]}")
     for name, found in (

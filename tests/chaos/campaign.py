@@ -15,6 +15,7 @@ from tests.chaos.hands import Hands
 from tests.chaos.ledger import Account, Slot, Tally
 from tests.chaos.load import Callers, Load
 from tests.chaos.recovery import AWAY, Recovery
+from tests.chaos.reembedder import Reembedder
 from tests.chaos.schedule import plan
 from tests.chaos.verdict import (
     Verdict,
@@ -40,7 +41,10 @@ SETTINGS = {
     "MINIRAG_EMBEDDING_BATCH_SIZE": "2",
     "MINIRAG_WORKER_THREADS": "2",
     "MINIRAG_DRAIN_DELAY": "0",
+    "MINIRAG_OFFERED_EMBEDDING_MODELS": "openai/mock-embed.dim-32",
 }
+OFFERED_MODELS = ("openai/mock-embed.dim-32", "")
+"""Which collections are re-embedded by, beside the deployment's own, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ class Campaign:
         settings: dict[str, str] | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._deployment = Deployment(directory, {**SETTINGS, **(settings or {})})
+        self._settings = {**SETTINGS, **(settings or {})}
+        self._deployment = Deployment(directory, self._settings)
         self._hands = Hands(self._deployment)
         # Servers of ours end with the thread that started them: it lives as long as the run.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hands")
@@ -115,6 +120,7 @@ class Campaign:
         self._accounts: list[Account] = []
         self._callers: list[Callers] = []
         self._watchers: list[Watcher] = []
+        self._reembedders: list[Reembedder] = []
         self._stop = asyncio.Event()
         self._go = asyncio.Event()
 
@@ -138,6 +144,7 @@ class Campaign:
         following.append(asyncio.create_task(self._note_addresses()))
         following.append(asyncio.create_task(self._hold_back()))
         working = [asyncio.create_task(load.run(self._stop, self._go)) for load in loads]
+        working += [asyncio.create_task(each.run(self._stop)) for each in self._reembedders]
         try:
             deaths = await self._strike_all()
             self._stop.set()
@@ -169,6 +176,7 @@ class Campaign:
     async def _make_tenants(self) -> list[Load]:
         self._look_for_servers()
         loads = []
+        models = [self._settings.get("MINIRAG_EMBEDDING_MODEL", ""), *OFFERED_MODELS]
         for tenant in range(self._size.tenants):
             client = await create_tenant(self._addresses[0], self._deployment.platform_key)
             account = Account(client.tenant_id, await client.create_collection())
@@ -180,6 +188,11 @@ class Campaign:
                 loads.append(Load(callers, account, slots, self._tally))
             watching = self._make_callers(client, f"{self._seed}-{tenant}-watch")
             self._watchers.append(Watcher(watching, self._tally))
+            if models[0]:
+                asking = self._make_callers(client, f"{self._seed}-{tenant}-reembed")
+                self._reembedders.append(
+                    Reembedder(asking, account.collection_id, models, self._tally)
+                )
             await client.close()
         return loads
 
@@ -254,6 +267,7 @@ class Campaign:
             found = await read_rows(self._url, account.tenant_id)
             founds[account.tenant_id] = found
             verdict.judge(account, found, points.pop(account.tenant_id, []))
+            verdict.reembedded += len(found.spaces) > 1
             await self._let_watch_end(account, watcher)
             verdict.judge_watch(account, watcher.etags)
         verdict.phantom += [f"points of another tenant: {tenant_id}" for tenant_id in points]

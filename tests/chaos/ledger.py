@@ -40,6 +40,8 @@ class Tally:
     attempts: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     """Answers that made a client try again, by status."""
+    reembeddings: Counter[str] = field(default_factory=Counter)
+    """What was acknowledged of them, by the call."""
     faults: list[str] = field(default_factory=list)
     """Answers that no client should get, whatever is struck."""
     duplicates: list[str] = field(default_factory=list)

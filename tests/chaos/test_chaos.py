@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +16,8 @@ from tests.chaos.campaign import Campaign
 from tests.chaos.ledger import Account, Slot
 from tests.chaos.schedule import Kind, plan
 from tests.chaos.verdict import Found, Point, Verdict
+from tests.mock_provider import MockProvider
+from tests.support.node import model_settings
 from tests.support.servers import open_directory
 
 DEATHS = 15
@@ -39,6 +42,30 @@ async def test_nothing_acknowledged_is_lost_and_nothing_comes_twice() -> None:
     assert outcome.tally.uploads > DEATHS
     assert outcome.resumed > 0
     assert outcome.recovery_p99 < RECOVERY_SECONDS
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+async def test_collections_are_embedded_anew_through_it_all() -> None:
+    provider = MockProvider()
+    try:
+        with open_directory() as directory:
+            campaign = Campaign(
+                directory,
+                deaths=DEATHS,
+                seed=SEED + 1,
+                seconds=STRIKING_SECONDS,
+                settings=model_settings(provider.url),
+            )
+            outcome = await campaign.run()
+    finally:
+        provider.stop()
+
+    assert outcome.verdict.lost + outcome.unfinished == []
+    assert outcome.verdict.duplicate + outcome.tally.duplicates == []
+    assert outcome.verdict.phantom == []
+    assert outcome.tally.faults == []
+    assert outcome.tally.reembeddings["reembed"] > 1
 
 
 def test_seed_gives_the_same_strikes_again_and_each_kind_comes() -> None:
@@ -81,6 +108,8 @@ class Estate:
             {"id": uuid4(), "version_id": self.version, "ordinal": n, "text": f"wordx {n}"}
             for n in range(2)
         ]
+        self.spaces = frozenset({""})
+        self.building: list[str] = []
         self.points = [self.point(chunk["id"]) for chunk in self.chunks]
 
     def point(self, chunk_id: Any) -> Point:
@@ -90,7 +119,8 @@ class Estate:
     def judge(self) -> tuple[int, int, int]:
         """Return how many are lost, duplicate and phantom."""
         verdict = Verdict()
-        verdict.judge(self.account, Found(self.rows, self.versions, self.chunks), self.points)
+        found = Found(self.rows, self.versions, self.chunks, self.spaces, self.building)
+        verdict.judge(self.account, found, self.points)
         return len(verdict.lost), len(verdict.duplicate), len(verdict.phantom)
 
 
@@ -131,6 +161,17 @@ def test_missing_strange_and_doubled_things_are_told() -> None:
     assert doubled.judge() == (0, 1, 0)
     assert old.judge() == (0, 0, 1)
     assert deleted.judge() == (0, 0, 1)
+
+
+def test_points_in_no_space_of_the_collection_or_missing_in_one_are_told() -> None:
+    absent, strange, building = (Estate() for _ in range(3))
+    absent.spaces = frozenset({"", "other"})
+    strange.points.append(replace(strange.points[0], space="other"))
+    building.building = ["col"]
+
+    assert absent.judge() == (2, 0, 0)
+    assert strange.judge() == (0, 0, 1)
+    assert building.judge() == (1, 0, 0)
 
 
 def test_row_that_nobody_was_told_of_is_a_duplicate() -> None:

@@ -30,6 +30,11 @@ _CHUNKS = "SELECT id, version_id, ordinal, text FROM chunks ORDER BY version_id,
 _OPEN_JOBS = """
     SELECT kind, state, attempt, last_error, count(*) FROM jobs WHERE state <> 'DEAD' GROUP BY 1, 2, 3, 4
 """
+_SPACES = """
+    SELECT DISTINCT s.name FROM collections k
+    JOIN embedding_spaces s ON s.model IN (k.embedding_model, k.standby_model)
+"""
+_BUILDING = "SELECT id FROM collections WHERE standby_model IS NOT NULL AND NOT standby_complete"
 FINAL = ("READY", "FAILED")
 PAGE = 1000
 CONNECT_SECONDS = 10.0
@@ -42,6 +47,10 @@ class Found:
     documents: Sequence[Mapping[str, Any]]
     versions: Sequence[Mapping[str, Any]]
     chunks: Sequence[Mapping[str, Any]]
+    spaces: frozenset[str] = frozenset({""})
+    """In each of these its published chunks have a point, and nowhere else."""
+    building: Sequence[str] = ()
+    """Collections whose new embeddings aren't complete."""
 
 
 @dataclass
@@ -55,6 +64,8 @@ class Verdict:
     """There, and to be seen, though nobody wants it any more."""
     failed: Counter[str] = field(default_factory=Counter)
     """Documents that ended FAILED, by code: allowed, if they say why."""
+    reembedded: int = 0
+    """Tenants whose chunks have points of two models."""
     leftover_files: int = 0
     """Of uploads that were never acknowledged, and of versions that are gone: for the sweeper."""
 
@@ -129,16 +140,22 @@ class Verdict:
             for chunk in found.chunks
             if chunk["version_id"] in published
         }
-        there = Counter(point.chunk_id for point in points)
-        for chunk_id, row in wanted.items():
-            if not there[chunk_id]:
-                self.lost.append(f"chunk {chunk_id} of document {row['id']} has no point")
-            elif there[chunk_id] > 1:
-                self.duplicate.append(f"chunk {chunk_id} has {there[chunk_id]} points")
+        self.lost += [f"collection {one} is still being re-embedded" for one in found.building]
+        there = Counter((point.space, point.chunk_id) for point in points)
+        for space in found.spaces:
+            for chunk_id, row in wanted.items():
+                count = there[space, chunk_id]
+                named = f"chunk {chunk_id} of document {row['id']} has {count} points in {space!r}"
+                if not count:
+                    self.lost.append(named)
+                elif count > 1:
+                    self.duplicate.append(named)
         for point in points:
             owner = wanted.get(point.chunk_id)
-            if owner is None:
-                self.phantom.append(f"point {point.chunk_id} of version {point.version_id}")
+            if owner is None or point.space not in found.spaces:
+                self.phantom.append(
+                    f"point {point.chunk_id} of version {point.version_id} in {point.space!r}"
+                )
                 continue
             if point.metadata != set(metadata_tokens(json.loads(owner["metadata"]))):
                 self.lost.append(f"point {point.chunk_id} has old metadata: {point.metadata}")
@@ -179,6 +196,8 @@ class Point:
     chunk_id: UUID
     version_id: str
     metadata: set[str]
+    space: str = ""
+    """The store's name for the embeddings that it is one of."""
 
 
 async def read_rows(url: str, tenant_id: str) -> Found:
@@ -188,9 +207,15 @@ async def read_rows(url: str, tenant_id: str) -> Found:
         async with connection.transaction(isolation="repeatable_read"):
             await _enter(connection, tenant_id)
             rows = [await connection.fetch(each) for each in (_DOCUMENTS, _VERSIONS, _CHUNKS)]
+            spaces = await connection.fetch(_SPACES)
+            building = await connection.fetch(_BUILDING)
     finally:
         await connection.close()
-    return Found(*rows)
+    return Found(
+        *rows,
+        spaces=frozenset(f"minirag_{row['name']}" for row in spaces),
+        building=[str(row["id"]) for row in building],
+    )
 
 
 async def count_open_jobs(url: str, tenant_ids: Iterable[str]) -> Counter[str]:
@@ -229,7 +254,12 @@ async def scroll_points(url: str) -> dict[str, list[Point]]:
                 for record in records:
                     held = record.payload or {}
                     tenant_id = encode_id(IdKind.TENANT, UUID(held["tenant_id"]))
-                    point = Point(UUID(str(record.id)), held["version_id"], set(held["metadata"]))
+                    point = Point(
+                        UUID(str(record.id)),
+                        held["version_id"],
+                        set(held["metadata"]),
+                        collection.name,
+                    )
                     found[tenant_id].append(point)
                 if offset is None:
                     break
