@@ -11,8 +11,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-Runner = Callable[[UUID, UUID], Awaitable[None]]
-"""(tenant_id, job_id) -> None. Claims the job, does it, and records how it went."""
+Runner = Callable[[UUID, UUID, bool], Awaitable[None]]
+"""(tenant_id, job_id, goes_first) -> None. Claims the job, does it, and records how it went."""
 
 UNWIND_SECONDS = 2.0
 
@@ -25,26 +25,28 @@ class _Bridge:
         self.runner: Runner | None = None
         self.tasks: dict[asyncio.Task[None], UUID] = {}
 
-    def submit(self, tenant_id: UUID, job_id: UUID) -> concurrent.futures.Future[None]:
+    def submit(
+        self, tenant_id: UUID, job_id: UUID, goes_first: bool
+    ) -> concurrent.futures.Future[None]:
         loop, runner = self.loop, self.runner
         if loop is None or runner is None:
             raise RuntimeError(
                 "No runner is bound; call worker.jobs.bind() before the workers start"
             )
-        coroutine = self._run(runner, tenant_id, job_id)
+        coroutine = self._run(runner, tenant_id, job_id, goes_first)
         try:
             return asyncio.run_coroutine_threadsafe(coroutine, loop)
         except RuntimeError:
             coroutine.close()
             raise
 
-    async def _run(self, runner: Runner, tenant_id: UUID, job_id: UUID) -> None:
+    async def _run(self, runner: Runner, tenant_id: UUID, job_id: UUID, goes_first: bool) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("A job runs as a task of the event loop")
         self.tasks[task] = job_id
         try:
-            await runner(tenant_id, job_id)
+            await runner(tenant_id, job_id, goes_first)
         finally:
             del self.tasks[task]
 
@@ -79,9 +81,9 @@ async def abandon() -> list[UUID]:
     return list(tasks.values())
 
 
-def run_job(tenant_id: str, job_id: str) -> None:
+def run_job(tenant_id: str, job_id: str, goes_first: bool = False) -> None:
     """Run one job to its end; called by RQ, on a worker's thread."""
-    future = _bridge.submit(UUID(tenant_id), UUID(job_id))
+    future = _bridge.submit(UUID(tenant_id), UUID(job_id), goes_first)
     try:
         future.result()
     except concurrent.futures.CancelledError:

@@ -8,8 +8,9 @@ import structlog
 from redis import Redis
 from rq import Queue
 from rq.job import Job
-from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry
+
+from minirag.adapters.job_queue import open_queues
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,13 @@ return moved
 
 def tidy(connection: Redis, queue_name: str) -> int:
     """Put taken-but-never-started ids back and forget the dead; return how many ids went back."""
-    queue = Queue(queue_name, connection=connection, serializer=JSONSerializer)
+    moved = sum(_tidy(connection, queue) for queue in open_queues(queue_name, connection))
+    if moved:
+        log.info("hints_put_back", count=moved)
+    return moved
+
+
+def _tidy(connection: Redis, queue: Queue) -> int:
     put_back = connection.register_script(PUT_BACK)
     moved = int(
         put_back(keys=[queue.key, queue.intermediate_queue_key], args=[Job.key_for("")]) or 0
@@ -43,6 +50,4 @@ def tidy(connection: Redis, queue_name: str) -> int:
         for registry in (queue.started_job_registry, queue.failed_job_registry):
             pipeline.zremrangebyscore(registry.key, 0, time.time())
         pipeline.execute()
-    if moved:
-        log.info("hints_put_back", count=moved)
     return moved

@@ -49,7 +49,7 @@ class Relay:
 
     The small window is what makes tenants take turns: the order of the queue is settled late, by
     `take_due`. A tenant that has nothing in the queue or under way, and whose turn it is, doesn't wait for
-    room in it: its first job goes to the front.
+    room in it: its first job goes to the front, before anything else is looked for.
 
     Any number of relays may run at once. Outages of Postgres or Redis pass by themselves; jobs lost in
     between are handed on again after `resend_after` seconds.
@@ -73,6 +73,7 @@ class Relay:
         self._housekeeping = tuple(housekeeping)
         self._wake = asyncio.Event()
         self._may_hold_more = False
+        self._was_put_off = False
         self._turns = Turns()
         self._taken = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -99,9 +100,16 @@ class Relay:
             with suppress(asyncio.CancelledError):
                 await task
 
-    def wake(self) -> None:
-        """Look now: call it on the loop right after a commit that added a job."""
-        self._wake.set()
+    def wake(self, tenant_id: UUID | None = None) -> None:
+        """Look now: call it on the loop right after a commit that added a job, with its tenant.
+
+        A job of a tenant that isn't next while there is no room anyway is left to the look that finds room: a
+        bulk load would keep the relay looking all the time, and others would wait for each look's end.
+        """
+        if tenant_id is not None and self._may_hold_more and self._turns.is_ahead(tenant_id):
+            self._was_put_off = True
+        else:
+            self._wake.set()
 
     def note_taken(self) -> None:
         """A worker of this process took a job: refill the window before it runs dry."""
@@ -112,29 +120,27 @@ class Relay:
     async def hand_on(self) -> int:
         """Make one pass and return how many jobs were handed on."""
         self._taken = 0
+        self._was_put_off = False
         depth = await self._queue.depth()
-        room = self._window - depth
-        newcomers: list[tuple[UUID, UUID]] = []
-        jobs: list[tuple[UUID, UUID]] = []
-        async with self._uow_factory.platform() as uow:
-            if depth:
-                newcomers = await uow.due_jobs.take_due(
-                    limit=self._window,
-                    resend_after_seconds=self._resend_after,
-                    turns=self._turns,
-                    only_newcomers=True,
-                )
-            if room > 0:
-                jobs = await uow.due_jobs.take_due(
-                    limit=room, resend_after_seconds=self._resend_after, turns=self._turns
-                )
-        self._may_hold_more = room <= 0 or len(jobs) == room
-        # Only now that the transaction is committed: a worker may claim within the millisecond.
+        newcomers = await self._take(self._window, only_newcomers=True)
         if newcomers:
             await self._queue.enqueue(newcomers, in_front=True)
+        room = self._window - depth - len(newcomers)
+        jobs = await self._take(room) if room > 0 else []
         if jobs:
             await self._queue.enqueue(jobs)
+        self._may_hold_more = room <= 0 or len(jobs) == room
         return len(newcomers) + len(jobs)
+
+    async def _take(self, limit: int, *, only_newcomers: bool = False) -> list[tuple[UUID, UUID]]:
+        """In a transaction of its own: a worker may claim a job within the millisecond."""
+        async with self._uow_factory.platform() as uow:
+            return await uow.due_jobs.take_due(
+                limit=limit,
+                resend_after_seconds=self._resend_after,
+                turns=self._turns,
+                only_newcomers=only_newcomers,
+            )
 
     async def _hand_on_for_ever(self) -> None:
         outage = OutageLog("relay")
@@ -150,6 +156,8 @@ class Relay:
                 continue
             outage.recovered()
             backoff = self._interval
+            if self._was_put_off and not self._may_hold_more:
+                continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._wake.wait()

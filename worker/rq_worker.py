@@ -19,7 +19,7 @@ from rq.timeouts import BaseDeathPenalty
 from rq.worker import WorkerStatus
 from rq.worker_registration import register
 
-from minirag.adapters.job_queue import RECORD_TTL, SOCKET_TIMEOUT
+from minirag.adapters.job_queue import FIRST, RECORD_TTL, SOCKET_TIMEOUT, open_queues
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,9 @@ HEARTBEAT_TTL = 30
 # The record of a job that ended goes, unless the job was handed on again while it ran: by then the id
 # stands in the queue (or on its way out of it) once more, and the record belongs to that.
 FORGET_UNLESS_HANDED_ON = """
-if redis.call('LPOS', KEYS[2], ARGV[1]) or redis.call('LPOS', KEYS[3], ARGV[1]) then return 0 end
+for number = 2, #KEYS do
+  if redis.call('LPOS', KEYS[number], ARGV[1]) then return 0 end
+end
 return redis.call('DEL', KEYS[1])
 """
 
@@ -58,20 +60,15 @@ class Hint(Job):
         if ttl != 0:
             super().cleanup(ttl, pipeline, remove_from_queue)
             return
-        queue = Queue(self.origin, connection=self.connection, serializer=JSONSerializer)
+        queues = open_queues(self.origin.removesuffix(FIRST), self.connection)
+        keys = [key for queue in queues for key in (queue.key, queue.intermediate_queue_key)]
         connection = self.connection if pipeline is None else pipeline
-        connection.eval(
-            FORGET_UNLESS_HANDED_ON,
-            3,
-            self.key,
-            queue.key,
-            queue.intermediate_queue_key,
-            self.id,
-        )
+        connection.eval(FORGET_UNLESS_HANDED_ON, 1 + len(keys), self.key, *keys, self.id)
 
 
 class ThreadWorker(SimpleWorker):
-    """One worker on one thread, with a Redis client of its own.
+    """One worker on one thread, with a Redis client of its own. One that is `kept_for_first` takes only the
+    jobs that go first.
 
     `work()` returns when it was asked to stop, or on a fault, which is then in `fault`.
     """
@@ -79,9 +76,12 @@ class ThreadWorker(SimpleWorker):
     death_penalty_class = NoTimeLimit
     job_class = Hint
 
-    def __init__(self, queue_name: str, *, connection: Redis, name: str) -> None:
+    def __init__(
+        self, queue_name: str, *, connection: Redis, name: str, kept_for_first: bool = False
+    ) -> None:
+        first, ordinary = open_queues(queue_name, connection)
         super().__init__(
-            [queue_name],
+            [first] if kept_for_first else [first, ordinary],
             name=name,
             connection=connection,
             serializer=JSONSerializer,
@@ -107,9 +107,8 @@ class ThreadWorker(SimpleWorker):
         pipeline.expire(self.key, HEARTBEAT_TTL)
         pipeline.expire(self.executions_key, HEARTBEAT_TTL)
         for execution in list(self.executions.values()):
-            execution.heartbeat(
-                self.queues[0].started_job_registry, HEARTBEAT_TTL, pipeline=pipeline
-            )
+            registry = execution.job.started_job_registry
+            execution.heartbeat(registry, HEARTBEAT_TTL, pipeline=pipeline)
 
     # --- what RQ calls -------------------------------------------------------------------------
 

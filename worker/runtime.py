@@ -23,7 +23,7 @@ SMALLEST_WINDOW = 4
 class JobRunner(Protocol):
     """Does one job under a lease and records how it went."""
 
-    async def run(self, tenant_id: UUID, job_id: UUID) -> None: ...
+    async def run(self, tenant_id: UUID, job_id: UUID, *, goes_first: bool = False) -> None: ...
 
 
 class WorkerParts(Protocol):
@@ -83,9 +83,10 @@ class WorkerRuntime:
         self._relay.start()
         log.info("worker_started")
 
-    def wake(self) -> None:
-        """Look for due jobs now: call it on the loop right after a commit that added one."""
-        self._relay.wake()
+    def wake(self, tenant_id: UUID | None = None) -> None:
+        """Look for due jobs now: call it on the loop right after a commit that added one, with its tenant if
+        that is known."""
+        self._relay.wake(tenant_id)
 
     async def stop(self, grace: float | None = None) -> list[UUID]:
         """Take no more jobs, let running ones finish within `grace` seconds (the setting
@@ -99,6 +100,6 @@ class WorkerRuntime:
         log.info("worker_stopped", abandoned=[str(job_id) for job_id in abandoned])
         return abandoned
 
-    async def _run(self, tenant_id: UUID, job_id: UUID) -> None:
+    async def _run(self, tenant_id: UUID, job_id: UUID, goes_first: bool) -> None:
         self._relay.note_taken()
-        await self._runner.run(tenant_id, job_id)
+        await self._runner.run(tenant_id, job_id, goes_first=goes_first)

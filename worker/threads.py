@@ -35,7 +35,8 @@ STOP_MARGIN = 5.0
 
 
 class WorkerThreads:
-    """Runs `count` RQ workers on threads, and keeps them running through faults and Redis outages.
+    """Runs `count` RQ workers on threads, and one more that takes only jobs that go first; keeps them running
+    through faults and Redis outages.
 
     The jobs themselves run where `worker.jobs.bind` says. Start and stop it on that event loop.
     """
@@ -62,7 +63,8 @@ class WorkerThreads:
         if self._threads:
             raise RuntimeError("These worker threads have been started already; make a new set")
         self._spawn("ticker", self._tick)
-        for number in range(self._count):
+        # The last one is kept for first jobs: who has nothing under way needn't wait until others are done.
+        for number in range(self._count + 1):
             self._spawn(f"worker-{number}", partial(self._supervise, number))
 
     async def stop(self, grace: float) -> list[UUID]:
@@ -121,7 +123,12 @@ class WorkerThreads:
         connection = connect_redis(self._redis_url)
         try:
             name = f"{self._name}-{number}-{uuid4().hex[:6]}"
-            worker = ThreadWorker(self._queue_name, connection=connection, name=name)
+            worker = ThreadWorker(
+                self._queue_name,
+                connection=connection,
+                name=name,
+                kept_for_first=number == self._count,
+            )
             with self._lock:
                 self._workers[number] = worker
                 if self._stopping.is_set():

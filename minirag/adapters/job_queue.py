@@ -30,6 +30,9 @@ T = TypeVar("T")
 JOB_FUNCTION = "worker.jobs.run_job"
 """By name: an adapter can't import the worker, and the process that enqueues need not have it."""
 
+FIRST = ":first"
+"""After the queue's name: the queue that is emptied before it."""
+
 CONNECT_TIMEOUT = 2.0
 SOCKET_TIMEOUT = 3.0
 RECORD_TTL = 24 * 3600
@@ -41,7 +44,7 @@ SCAN_COUNT = 1000
 # RQ's `unique` refuses an id for as long as a record of it exists, and a worker that was killed leaves
 # its record for ever. A record whose id doesn't stand in the queue is waiting for nobody: it goes.
 FORGET_UNLESS_QUEUED = """
-if redis.call('LPOS', KEYS[2], ARGV[1]) then return 0 end
+if redis.call('LPOS', KEYS[2], ARGV[1]) or redis.call('LPOS', KEYS[3], ARGV[1]) then return 0 end
 return redis.call('DEL', KEYS[1])
 """
 
@@ -59,27 +62,35 @@ def connect_redis(url: str) -> Redis:
     )
 
 
+def open_queues(name: str, connection: Redis) -> tuple[Queue, Queue]:
+    """Return the queue of jobs that go first, and the one of all others."""
+    first, ordinary = (
+        Queue(each, connection=connection, serializer=JSONSerializer)
+        for each in (name + FIRST, name)
+    )
+    return first, ordinary
+
+
 class RqJobQueue:
-    """`JobQueue` on an RQ queue. Redis is spoken to on two threads of its own, never on the loop."""
+    """`JobQueue` on two RQ queues. Redis is spoken to on two threads of its own, never on the loop."""
 
     def __init__(self, redis_url: str, queue_name: str) -> None:
         self._redis = connect_redis(redis_url)
-        self._queue = Queue(queue_name, connection=self._redis, serializer=JSONSerializer)
+        self._first, self._queue = open_queues(queue_name, self._redis)
         self._forget = self._redis.register_script(FORGET_UNLESS_QUEUED)
         self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="minirag-job-queue")
 
     async def enqueue(self, jobs: Sequence[tuple[UUID, UUID]], *, in_front: bool = False) -> None:
-        """Hand (tenant_id, job_id) pairs to the workers; one that waits in the queue is left alone.
+        """Hand (tenant_id, job_id) pairs to the workers; one that waits in a queue is left alone.
 
-        With `in_front` they are taken next, in their order. A record of the same job that failed, finished or
-        lost its worker doesn't stand in the way.
+        With `in_front` they are taken next, in their order, also by the worker that takes no others. A record
+        of the same job that failed, finished or lost its worker doesn't stand in the way.
         """
         if jobs:
-            ordered = list(reversed(jobs)) if in_front else jobs
-            await self._call(lambda: self._enqueue(ordered, in_front))
+            await self._call(lambda: self._enqueue(jobs, in_front))
 
     async def depth(self) -> int:
-        """Jobs handed on and not yet taken by a worker."""
+        """Jobs handed on and not yet taken by a worker, without those in front."""
         return await self._call(lambda: self._queue.count)
 
     async def count_tenant(self, tenant_id: UUID, *, except_job: UUID) -> int:
@@ -141,21 +152,23 @@ class RqJobQueue:
             for key in keys:
                 pipeline.delete(key)
                 if key.startswith(JOB_PREFIX):
-                    pipeline.lrem(self._queue.key, 0, key[len(JOB_PREFIX) :].decode())
+                    for queue in (self._first, self._queue):
+                        pipeline.lrem(queue.key, 0, key[len(JOB_PREFIX) :].decode())
             pipeline.execute()
         return len(keys)
 
     def _enqueue(self, jobs: Sequence[tuple[UUID, UUID]], in_front: bool) -> None:
+        queue = self._first if in_front else self._queue
         with self._redis.pipeline(transaction=False) as pipeline:
             for _, job_id in jobs:
-                keys = [Job.key_for(str(job_id)), self._queue.key]
+                keys = [Job.key_for(str(job_id)), self._first.key, self._queue.key]
                 self._forget(keys=keys, args=[str(job_id)], client=pipeline)
             pipeline.execute()
         for tenant_id, job_id in jobs:
             try:
-                self._queue.enqueue_call(
+                queue.enqueue_call(
                     JOB_FUNCTION,
-                    args=(str(tenant_id), str(job_id)),
+                    args=(str(tenant_id), str(job_id), *([True] if in_front else [])),
                     job_id=str(job_id),
                     unique=True,
                     description=f"job {job_id}",
@@ -163,7 +176,6 @@ class RqJobQueue:
                     ttl=RECORD_TTL,
                     result_ttl=0,
                     failure_ttl=FAILURE_TTL,
-                    at_front=in_front,
                 )
             except DuplicateJobError:
                 continue

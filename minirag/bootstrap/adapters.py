@@ -98,6 +98,7 @@ async def open_adapters(settings: Settings, opening: AsyncExitStack) -> Adapters
         memory_bytes=settings.parser_memory_bytes,
         seconds=settings.parser_seconds,
         max_text_bytes=settings.max_text_bytes,
+        parallel=settings.worker_threads + 1,  # as many as jobs run at once
         ocr=_find_ocr(settings),
     )
     opening.push_async_callback(parser.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from uuid import UUID
 
 from minirag.adapters.models.litellm_loading import warm_up
 from minirag.adapters.models.providers import PROVIDERS
@@ -32,6 +33,7 @@ from minirag.services.budgets import Budgets
 from minirag.services.calling_off import OperationCanceller
 from minirag.services.collections import CollectionService
 from minirag.services.conversations import ConversationService
+from minirag.services.courtesy import Courtesy
 from minirag.services.documents import DocumentService
 from minirag.services.drift import DriftSweep
 from minirag.services.exporting import ExportService
@@ -71,14 +73,14 @@ class Bell:
     """Rung after a commit that added a job. The relay of the same process, if there is one, listens."""
 
     def __init__(self) -> None:
-        self._listener: Callable[[], None] | None = None
+        self._listener: Callable[[UUID | None], None] | None = None
 
-    def __call__(self) -> None:
+    def __call__(self, tenant_id: UUID | None = None) -> None:
         if self._listener is not None:
-            self._listener()
+            self._listener(tenant_id)
 
-    def connect(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called from now on, on the loop."""
+    def connect(self, listener: Callable[[UUID | None], None]) -> None:
+        """Have `listener` called from now on, on the loop, with the job's tenant or None."""
         self._listener = listener
 
 
@@ -91,6 +93,7 @@ class Container:
         self.settings = settings
         self.bell = Bell()
         self.background = BackgroundTasks()
+        self._courtesy = Courtesy()
         self._closing = closing
         self._job_queue = adapters.job_queue
         self._parser = adapters.parser
@@ -165,6 +168,7 @@ class Container:
             self.background,
             max_document_bytes=settings.max_document_bytes,
             quota_events=quota_events,
+            courtesy=self._courtesy,
         )
         self.uploads = UploadService(
             uow,
@@ -228,6 +232,7 @@ class Container:
             adapters,
             Shared(
                 background=self.background,
+                courtesy=self._courtesy,
                 spaces=spaces,
                 meter=meter,
                 intake=self.intake,

@@ -12,6 +12,7 @@ from minirag.services.accepting import DocumentIntake
 from minirag.services.background import BackgroundTasks
 from minirag.services.bulk_erasure import BulkErasure
 from minirag.services.cancelling import Cancellation
+from minirag.services.courtesy import Courtesy
 from minirag.services.embedding_batches import EmbeddingBatches
 from minirag.services.erasure import Erasure
 from minirag.services.ingestion import Ingestion
@@ -34,6 +35,7 @@ class Shared:
     """What jobs and calls both work with."""
 
     background: BackgroundTasks
+    courtesy: Courtesy
     spaces: EmbeddingSpaces
     meter: UsageMeter
     intake: DocumentIntake
@@ -67,6 +69,7 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         cancellation,
         points,
         chunk_sizes=chunk_sizes(settings),
+        courtesy=shared.courtesy,
     )
     deliverer = WebhookDeliverer(uow, shared.webhooks, adapters.webhook_sender)
     refresher = SourceRefresher(uow, adapters.web, PageStore(uow, shared.intake))
@@ -115,4 +118,5 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         attempts={JobKind.DELIVER_WEBHOOK: MOST_ATTEMPTS},
         waiting={JobKind.DELIVER_WEBHOOK, JobKind.REFRESH_SOURCE},
         background=shared.background,
+        courtesy=shared.courtesy,
     )

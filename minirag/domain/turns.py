@@ -25,6 +25,9 @@ class Turns:
         """Tenants whose next turn begins later than now, and when."""
         return {tenant: start for tenant, start in self._next.items() if start > self.clock}
 
+    def is_ahead(self, tenant_id: UUID) -> bool:
+        return self._next.get(tenant_id, self.clock) > self.clock
+
     def find_start(self, tenant_id: UUID) -> float:
         return max(self._next.get(tenant_id, self.clock), self.clock)
 

@@ -20,6 +20,7 @@ from minirag.services.auditing import record_change
 from minirag.services.background import BackgroundTasks
 from minirag.services.blob_keys import source_key, version_prefix
 from minirag.services.clock import utc_now
+from minirag.services.courtesy import Courtesy
 from minirag.services.idempotency import recall, remember
 from minirag.services.lookups import not_found
 from minirag.services.ports.files import BlobInfo, BlobStore
@@ -68,16 +69,18 @@ class DocumentIntake:
         self,
         uow: UnitOfWorkFactory,
         blobs: BlobStore,
-        wake_relay: Callable[[], None],
+        wake_relay: Callable[[UUID], None],
         background: BackgroundTasks,
         *,
         max_document_bytes: int,
         quota_events: QuotaEvents | None = None,
+        courtesy: Courtesy | None = None,
     ) -> None:
         self._uow = uow
         self._blobs = blobs
         self._wake_relay = wake_relay
         self._background = background
+        self._courtesy = courtesy or Courtesy()
         self._max_bytes = max_document_bytes
         self._quota_events = quota_events
 
@@ -97,7 +100,8 @@ class DocumentIntake:
         or one that isn't as announced.
         """
         try:
-            return await self._upload(context, new, content, request)
+            async with self._courtesy.upload(context.tenant_id):
+                return await self._upload(context, new, content, request)
         except LimitExceeded as error:
             if self._quota_events is not None:
                 self._quota_events.note(context.tenant_id, context.key_id, error)
@@ -163,6 +167,7 @@ class DocumentIntake:
         info = await self._blobs.put(key, self._limited(content, context.limits, room))
         try:
             _check_announcement(new, info)
+            await self._courtesy.hold_back(context.tenant_id)
             accepted = await self._accept(context, new, version_id, info, request)
         except BaseException as error:
             if isinstance(error, MiniRagError) and not isinstance(error, Unavailable):
@@ -173,7 +178,7 @@ class DocumentIntake:
             raise
         if accepted.document.version.id != version_id:
             await self._blobs.delete_prefix(prefix)
-        self._wake_relay()
+        self._wake_relay(context.tenant_id)
         return accepted
 
     async def _settle(self, tenant_id: UUID, version_id: UUID) -> None:
@@ -186,7 +191,7 @@ class DocumentIntake:
                     await uow.jobs.add(JobKind.ERASE_VERSION, version_id)
             except MiniRagError:
                 continue
-            self._wake_relay()
+            self._wake_relay(tenant_id)
             return
         log.warning("upload_left_over", prefix=version_prefix(tenant_id, version_id))
 

@@ -16,6 +16,7 @@ from minirag.domain.retrieval import VectorFilter
 from minirag.errors import Conflict, LimitExceeded, ParseFailure, ProviderRejected
 from minirag.services.blob_keys import version_prefix
 from minirag.services.cancelling import Cancellation
+from minirag.services.courtesy import Courtesy
 from minirag.services.embedding_batches import EmbeddingBatches
 from minirag.services.indexing_progress import IndexingProgress
 from minirag.services.ingestion_work import (
@@ -50,6 +51,7 @@ class Ingestion:
         points: MissingPoints,
         *,
         chunk_sizes: ChunkSizes,
+        courtesy: Courtesy | None = None,
     ) -> None:
         """`chunk_sizes` are those of collections that have none of their own."""
         self._uow = uow
@@ -62,6 +64,7 @@ class Ingestion:
         self._cancellation = cancellation
         self._points = points
         self._chunk_sizes = chunk_sizes
+        self._courtesy = courtesy or Courtesy()
 
     async def ingest_version(self, job: Job) -> None:
         """Take the version as far as it goes; return when it is READY, FAILED, or no longer wanted as it was
@@ -100,13 +103,16 @@ class Ingestion:
         version, first = work.version, list[Chunk]()
         count = version.chunk_count
         if not count:
+            await self._courtesy.hold_back(work.context.tenant_id)
             count, first = await self._splitter.split(work, first=self._batches.most_chunks)
+        await self._courtesy.hold_back(work.context.tenant_id)
         space = await self._spaces.open(work.context, work.embedding_model)
         progress = IndexingProgress(count, version.chunks_indexed, version.indexed_ahead)
         was_begun = bool(progress.indexed or progress.ahead)
         await self._batches.index(work, space, progress, first)
         # What an earlier attempt has done may have been done by another model, before a switch.
         complete = set() if was_begun else {work.embedding_model}
+        await self._courtesy.hold_back(work.context.tenant_id)
         while not await self._publish(work, count, complete):
             await self._batches.note(work, progress)
             await self._complete(work, complete)

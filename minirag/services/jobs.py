@@ -25,6 +25,7 @@ from minirag.errors import (
     Unavailable,
 )
 from minirag.services.background import BackgroundTasks
+from minirag.services.courtesy import Courtesy
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 log = structlog.get_logger()
@@ -72,6 +73,7 @@ class JobRunner:
         attempts: Mapping[JobKind, int] = MappingProxyType({}),
         waiting: Collection[JobKind] = (),
         background: BackgroundTasks | None = None,
+        courtesy: Courtesy | None = None,
     ) -> None:
         self._uow = uow
         self._handlers = handlers
@@ -81,12 +83,18 @@ class JobRunner:
         self._attempts = attempts
         self._waiting = frozenset(waiting)
         self._background = background or BackgroundTasks()
+        self._courtesy = courtesy or Courtesy()
 
-    async def run(self, tenant_id: UUID, job_id: UUID) -> None:
+    async def run(self, tenant_id: UUID, job_id: UUID, *, goes_first: bool = False) -> None:
         """Claim the job and do it; do nothing when somebody else has it or it is done already.
 
-        Raises `Unavailable` only when Postgres is away before the job was claimed.
+        One that `goes_first` is the first of its tenant: other tenants' jobs hold back for it. Raises
+        `Unavailable` only when Postgres is away before the job was claimed.
         """
+        async with self._courtesy.job(tenant_id, goes_first=goes_first):
+            await self._run(tenant_id, job_id)
+
+    async def _run(self, tenant_id: UUID, job_id: UUID) -> None:
         owner = new_id().hex
         async with self._uow.tenant(tenant_id) as uow:
             job = await uow.jobs.claim(job_id, owner=owner, lease_seconds=self._lease_seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -151,13 +151,14 @@ async def owner_fetchval(owner: asyncpg.Connection, tenant_id: UUID, statement: 
 
 
 def test_the_bell_rings_for_nobody_until_it_is_connected() -> None:
-    bell, heard = Bell(), []
+    bell, heard, tenant_id = Bell(), list[UUID | None](), uuid4()
 
     bell()
-    bell.connect(lambda: heard.append(1))
+    bell.connect(heard.append)
     bell()
+    bell(tenant_id)
 
-    assert heard == [1]
+    assert heard == [None, tenant_id]
 
 
 @pytest.mark.parametrize(

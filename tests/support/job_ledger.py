@@ -46,6 +46,7 @@ class JobLedger:
         self._db.executescript(SCHEMA)
         self.is_away = False
         self.takes = 0
+        self.looks = 0
 
     def close(self) -> None:
         self._db.close()
@@ -89,8 +90,9 @@ class JobLedger:
         turns: Turns,
         only_newcomers: bool = False,
     ) -> list[tuple[UUID, UUID]]:
-        """In turns within one call; the real one keeps them from call to call."""
+        """In turns within one call; the real one goes by `turns`, where they are only noted here."""
         self.takes += not only_newcomers
+        self.looks += 1
         now = time.time()
         self._db.execute("BEGIN IMMEDIATE")
         rows = self._db.execute(
@@ -106,6 +108,8 @@ class JobLedger:
             "UPDATE jobs SET handed_on = ? WHERE id = ?", [(now, r[0]) for r in rows]
         )
         self._db.execute("COMMIT")
+        for _, tenant_id in rows:
+            turns.note(UUID(tenant_id), 1.0, moves_clock=not only_newcomers)
         return [(UUID(tenant_id), UUID(job_id)) for job_id, tenant_id in rows]
 
     async def count_unfinished(self) -> int:
@@ -180,7 +184,7 @@ class LedgerRunner:
         self.refused = 0
         self.raising: set[UUID] = set()
 
-    async def run(self, tenant_id: UUID, job_id: UUID) -> None:
+    async def run(self, tenant_id: UUID, job_id: UUID, *, goes_first: bool = False) -> None:
         if job_id in self.raising:
             raise RuntimeError("a fault that the runner doesn't expect")
         owner = f"{os.getpid()}:{uuid4().hex}"
@@ -200,6 +204,8 @@ class ListQueue:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[UUID, UUID]] = []
+        self.in_front: list[tuple[UUID, UUID]] = []
+        """All that ever went there."""
         self.is_away = False
         self.enqueue_fails = False
 
@@ -208,6 +214,7 @@ class ListQueue:
             raise Unavailable("The queue is away")
         new = [job for job in jobs if job not in self.waiting]
         self.waiting = new + self.waiting if in_front else self.waiting + new
+        self.in_front += new if in_front else []
 
     async def depth(self) -> int:
         if self.is_away:

@@ -17,11 +17,12 @@ class JobQueue(Protocol):
     async def enqueue(self, jobs: Sequence[tuple[UUID, UUID]], *, in_front: bool = False) -> None:
         """Hand (tenant_id, job_id) pairs to the workers; one that is queued already is left alone.
 
-        With `in_front` they are taken next, in their order, before all that waits.
+        With `in_front` they are taken next, in their order, before all that waits, and each process has a
+        worker more than for others.
         """
 
     async def depth(self) -> int:
-        """Jobs handed on and not yet taken by a worker."""
+        """Jobs handed on and not yet taken by a worker, without those in front."""
 
     async def ping(self) -> None: ...
 

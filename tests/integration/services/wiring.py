@@ -32,6 +32,7 @@ from minirag.services.budgets import Budgets
 from minirag.services.bulk_erasure import BulkErasure
 from minirag.services.cancelling import Cancellation
 from minirag.services.clock import utc_now
+from minirag.services.courtesy import Courtesy
 from minirag.services.documents import DocumentService
 from minirag.services.embedding_batches import BatchLimits, EmbeddingBatches
 from minirag.services.erasure import Erasure
@@ -176,6 +177,7 @@ class World:
             self.uow, self.vectors, self.embeddings, self.meter, timeout=5
         )
         self.wakes = 0
+        self.courtesy = Courtesy()
         self.documents = DocumentService(self.uow, self.blobs, self._wake)
         self.intake = DocumentIntake(
             self.uow,
@@ -184,6 +186,7 @@ class World:
             self.background,
             max_document_bytes=MAX_BYTES,
             quota_events=quota_events,
+            courtesy=self.courtesy,
         )
         self.runs = DocumentRuns(self.uow, self._wake)
         self.cancellation = Cancellation(self.uow, self.vectors, self.spaces)
@@ -242,9 +245,10 @@ class World:
             },
             lease_seconds=30,
             max_attempts=MAX_ATTEMPTS,
+            courtesy=self.courtesy,
         )
 
-    def _wake(self) -> None:
+    def _wake(self, _tenant_id: UUID | None = None) -> None:
         self.wakes += 1
 
     def make_ingestion(
@@ -262,6 +266,7 @@ class World:
             self.cancellation,
             self._make_points(),
             chunk_sizes=ChunkSizes(CHUNK_TOKENS),
+            courtesy=self.courtesy,
         )
 
     def _make_points(

@@ -79,7 +79,7 @@ class SourceDesk:
         self.service = SourceService(uow, self.web, self._wake, most_pages=MOST_PAGES)
         self.use_runs_of(20)
 
-    def _wake(self) -> None:
+    def _wake(self, _tenant_id: UUID | None = None) -> None:
         self.wakes += 1
 
     def use_runs_of(self, pages: int) -> None:

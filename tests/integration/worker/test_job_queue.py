@@ -104,6 +104,41 @@ async def test_jobs_keep_their_order(job_queue: RqJobQueue, client: Redis) -> No
     assert queue.job_ids == [str(job_id) for _, job_id in pairs]
 
 
+async def test_jobs_in_front_have_a_queue_of_their_own_and_do_not_count_as_depth(
+    job_queue: RqJobQueue, client: Redis
+) -> None:
+    ordinary, *front = [(uuid4(), uuid4()) for _ in range(4)]
+    await job_queue.enqueue([ordinary])
+
+    await job_queue.enqueue(front, in_front=True)
+
+    first = Queue("minirag:first", connection=client)
+    assert first.job_ids == [str(job_id) for _, job_id in front]
+    assert Queue("minirag", connection=client).job_ids == [str(ordinary[1])]
+    assert await job_queue.depth() == 1
+
+
+async def test_job_in_front_tells_its_worker_that_it_goes_first(
+    job_queue: RqJobQueue, client: Redis, pair: Pair
+) -> None:
+    await job_queue.enqueue([pair], in_front=True)
+
+    record = Job.fetch(str(pair[1]), connection=client, serializer=JSONSerializer)
+    assert record.args == [str(pair[0]), str(pair[1]), True]
+
+
+@pytest.mark.parametrize("in_front", [False, True])
+async def test_job_that_waits_in_either_queue_is_left_alone(
+    job_queue: RqJobQueue, client: Redis, pair: Pair, in_front: bool
+) -> None:
+    await job_queue.enqueue([pair], in_front=in_front)
+
+    await job_queue.enqueue([pair], in_front=not in_front)
+
+    waiting = [Queue(name, connection=client).count for name in ("minirag:first", "minirag")]
+    assert waiting == ([1, 0] if in_front else [0, 1])
+
+
 async def test_redis_gone_is_unavailable_and_it_recovers_by_itself(
     own_redis: RedisServer, pair: Pair
 ) -> None:

@@ -13,7 +13,8 @@ async def test_hints_and_counters_of_a_tenant_go_and_others_stay(
     job_queue: RqJobQueue, client: Redis
 ) -> None:
     ours, theirs, erasing = uuid4(), uuid4(), uuid4()
-    await job_queue.enqueue([(ours, uuid4()), (ours, erasing), (theirs, uuid4())])
+    await job_queue.enqueue([(ours, erasing), (theirs, uuid4())])
+    await job_queue.enqueue([(ours, uuid4())], in_front=True)
     client.set(f"minirag:rate:{ours.hex}", 1)
     client.set(f"minirag:rate:{theirs.hex}", 1)
 
@@ -24,6 +25,7 @@ async def test_hints_and_counters_of_a_tenant_go_and_others_stay(
     assert await job_queue.count_tenant(ours, except_job=erasing) == 0
     assert await job_queue.count_tenant(theirs, except_job=erasing) == 2
     assert await job_queue.depth() == 2
+    assert client.llen("rq:queue:minirag:first") == 0
     assert client.exists(f"rq:job:{erasing}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import threading
@@ -193,38 +194,42 @@ async def test_job_handed_on_again_while_it_ran_keeps_its_hint(
 ) -> None:
     """A job that postpones itself is due at once, maybe before RQ has forgotten its record."""
     tenant_id = uuid4()
+    (other,) = ledger.add(1, seconds=2)
     (job_id,) = ledger.add(1, seconds=0.5, tenant_id=tenant_id)
     queue = Queue("minirag", connection=Redis.from_url(redis_url))
 
     async with open_runtime(redis_url, threads=1) as (_, container):
-        await until(lambda: ledger.runs(job_id), within=5)
+        # The thread that is kept for first jobs would take no second hint, and the other is busy.
+        await until(lambda: ledger.runs(other) and ledger.runs(job_id), within=5)
         await container.job_queue.enqueue([(tenant_id, job_id)])
         assert queue.count == 1
-        await until(lambda: ledger.count("DONE") == 1, within=5)
-        # The one thread takes the second hint after it ended the first.
+        await until(lambda: ledger.count("DONE") == 2, within=5)
+        # A thread takes the second hint after it ended its first.
         await until(lambda: container.job_runner.refused == 1, within=5)
         await until(lambda: not Job.exists(str(job_id), queue.connection), within=5)
 
     queue.connection.close()
 
 
+@pytest.mark.parametrize("in_front", [False, True])
 async def test_ids_that_a_killed_worker_had_taken_are_put_back_at_start(
-    ledger: JobLedger, redis_url: str, open_runtime: OpenRuntime
+    ledger: JobLedger, redis_url: str, open_runtime: OpenRuntime, in_front: bool
 ) -> None:
     """Between taking an id and starting on it there is a moment; nobody waits for the re-sending."""
     tenant_id = uuid4()
     (job_id,) = ledger.add(1, tenant_id=tenant_id, handed_on=time.time() + 3600)
     job_queue = RqJobQueue(redis_url, "minirag")
-    await job_queue.enqueue([(tenant_id, job_id)])
+    await job_queue.enqueue([(tenant_id, job_id)], in_front=in_front)
     await job_queue.close()
+    taken = f"rq:queue:minirag{':first' if in_front else ''}"
     with Redis.from_url(redis_url) as client:
-        client.lmove("rq:queue:minirag", "rq:queue:minirag:intermediate")
-        client.rpush("rq:queue:minirag:intermediate", str(uuid4()))
+        client.lmove(taken, f"{taken}:intermediate")
+        client.rpush(f"{taken}:intermediate", str(uuid4()))
 
         async with open_runtime(redis_url):
             await until(lambda: ledger.count("DONE") == 1, within=5)
 
-        assert client.llen("rq:queue:minirag:intermediate") == 0
+        assert client.llen(f"{taken}:intermediate") == 0
 
 
 async def test_worker_is_known_again_after_a_flush(
@@ -302,3 +307,38 @@ async def test_one_tenants_backlog_does_not_hold_up_another(
         done_before = ledger.count("DONE")
 
     assert done_before < 40
+
+
+async def test_first_job_does_not_wait_until_anothers_are_done(
+    ledger: JobLedger, redis_url: str, open_runtime: OpenRuntime
+) -> None:
+    crowd = uuid4()
+    ledger.add(3, seconds=0.01, tenant_id=crowd)
+
+    async with open_runtime(redis_url, threads=1) as (runtime, container):
+        await until(lambda: ledger.count("DONE") == 3, within=10)
+        (long,) = ledger.add(1, seconds=4, tenant_id=crowd, handed_on=time.time() + 3600)
+        await container.job_queue.enqueue([(crowd, long)])
+        await until(lambda: ledger.runs(long), within=5)
+        (lone,) = ledger.add(1, seconds=0.01)
+        runtime.wake()
+        await until(lambda: ledger.count("DONE") == 4, within=3)
+        ((*_, ended),) = ledger.runs(long)
+
+    assert ledger.runs(lone)
+    assert ended is None
+
+
+async def test_worker_that_is_kept_for_first_jobs_takes_no_others(
+    ledger: JobLedger, redis_url: str, open_runtime: OpenRuntime
+) -> None:
+    first, *others = ledger.add(8, seconds=0.05)
+
+    async with open_runtime(redis_url, threads=1):
+        await until(lambda: ledger.count("DONE") == 8, within=20)
+
+    runs = [(began, ended) for job_id, _, began, ended in ledger.runs() if job_id in others]
+    assert ledger.runs(first)
+    assert all(
+        ended is not None and ended <= began for (_, ended), (began, _) in itertools.pairwise(runs)
+    )

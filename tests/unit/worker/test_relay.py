@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -120,6 +121,62 @@ async def test_taken_jobs_make_it_look_again_only_when_more_may_be_due(ledger: J
     relay.wake()
     await until(lambda: ledger.takes > takes, within=2)
     assert ledger.takes == takes + 1
+    await relay.stop()
+
+
+async def test_first_jobs_go_in_front_before_others_are_looked_for(ledger: JobLedger) -> None:
+    """Also when nothing waits in the queue: all workers may be busy all the same."""
+    queue = ListQueue()
+    crowd, lone = uuid4(), uuid4()
+    (first, *others) = ledger.add(3, tenant_id=crowd)
+    (single,) = ledger.add(1, tenant_id=lone)
+
+    await make_relay(ledger, queue, window=4).hand_on()
+
+    assert [job_id for _, job_id in queue.in_front] == [first, single]
+    assert [job_id for _, job_id in queue.waiting[2:]] == others
+
+
+async def test_bulk_load_does_not_keep_the_relay_looking(ledger: JobLedger) -> None:
+    queue, bulk = ListQueue(), uuid4()
+    relay = make_relay(ledger, queue, interval=30, window=4)
+    ledger.add(10, tenant_id=bulk)
+    relay.start()
+    await until(lambda: len(queue.waiting) == 4, within=2)
+    looks = ledger.looks
+
+    relay.wake(bulk)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    looks_for_bulk = ledger.looks - looks
+    (newcomer,) = ledger.add(1)
+    relay.wake(uuid4())
+
+    await until(lambda: queue.in_front[-1][1] == newcomer, within=2)
+    assert looks_for_bulk == 0
+    await relay.stop()
+
+
+async def test_wake_that_was_put_off_is_made_up_for_when_there_is_room(ledger: JobLedger) -> None:
+    queue, bulk = ListQueue(), uuid4()
+    relay = make_relay(ledger, queue, interval=30, window=4)
+    ledger.add(6, tenant_id=bulk)
+    relay.start()
+    await until(lambda: len(queue.waiting) == 4, within=2)
+    queue.waiting.clear()
+    enqueue = queue.enqueue
+
+    async def enqueue_last(jobs: Sequence[tuple[UUID, UUID]], *, in_front: bool = False) -> None:
+        """Another job is committed when the relay has read which are due."""
+        queue.enqueue = enqueue  # type: ignore[method-assign]
+        ledger.add(1, tenant_id=bulk)
+        relay.wake(bulk)
+        await enqueue(jobs, in_front=in_front)
+
+    queue.enqueue = enqueue_last  # type: ignore[method-assign]
+    relay.wake()
+
+    await until(lambda: len(queue.waiting) == 3, within=2)
     await relay.stop()
 
 
