@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TOOLS := .tools
 DATA ?=
+# What one process compiled, the hundred that the tests start needn't compile again.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests wait for processes and clocks more than they compute: more of them than processors.
 TEST_PROCESSES ?= -n 4 --dist loadfile
 DEMO_DATA ?= .demo

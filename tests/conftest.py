@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import importlib
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import pytest
@@ -17,10 +21,12 @@ pytest_plugins = [
 # Modules that share something which takes long to start, and is started once in each process that needs it.
 SHARING = {
     "a deployment": (
+        "test_cancelling",
         "test_outages",
         "test_own_writes",
         "test_overspend",
         "test_provider_credentials",
+        "test_reembedding",
         "test_replicas",
         "test_shutdown",
         "test_worker_crash",
@@ -56,3 +62,34 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
     # In the order in which they were collected: e2e first, whose long tests would else be waited for.
     config.option.loadscopereorder = False
     return SharingScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """Collect without looking for garbage, of which there is little among all the modules and tests."""
+    gc.disable()
+    try:
+        _import_own_share(session.config)
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _import_own_share(config: pytest.Config) -> None:
+    """Begin each process with other modules: what one has compiled, the others find compiled."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None:
+        return
+    folders = [config.rootpath / argument for argument in config.args]
+    modules = sorted(
+        file.relative_to(config.rootpath).with_suffix("")
+        for folder in folders
+        if folder.is_relative_to(config.rootpath)
+        for file in folder.rglob("test_*.py")
+    )
+    number = int(worker["workerid"].removeprefix("gw"))
+    for module in modules[number :: worker["workercount"]]:
+        # Collection imports it again, and tells why it can't be.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            importlib.import_module(".".join(module.parts))

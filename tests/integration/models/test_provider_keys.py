@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
-import openai._base_client
 import pytest
 import structlog.testing
 
@@ -333,8 +332,8 @@ async def test_provider_is_called_with_the_tenants_key_and_none_of_the_servers(
 def forget_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No name of a tokenizer is looked up, and a client that tries again does so at once."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.0)
-    monkeypatch.setattr(openai._base_client, "MAX_RETRY_DELAY", 0.0)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
+    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.0)
 
 
 async def call(provider: str, *, keys: HeldKeys, **access: Any) -> MiniRagError | None:
