@@ -206,6 +206,12 @@ class Settings(BaseSettings):
     )
     chunk_tokens: int = Field(320, ge=16, le=8192, description="Upper size of a chunk.")
     chunk_overlap_tokens: int = Field(0, ge=0, le=1024, description="Overlap of neighbours.")
+    chunking_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Longest time to cut a part of 1 MiB of a text into chunks.",
+    )
     parser_memory_bytes: int = Field(
         1024 * MEBIBYTE, ge=128 * MEBIBYTE, description="Address space of a parser process."
     )

@@ -22,7 +22,8 @@ SOURCE_CODE = "text/x-"
 
 _FENCE = re.compile(r"[ \t]*(`{3,}(?=[^`\n]*$)|~{3,})")
 _ROW = re.compile(r"^[^\n|]*(?: \| [^\n|]*)+$", re.MULTILINE)
-_BLOCK = re.compile(r"\S(?:[^\n]|\n(?!\n+\S))*")
+_BLOCKS_APART = re.compile(r"(?<!\n)\n\n++(?=\S)")
+"""It reads each run of line ends once: a hostile text has a million of them in a row."""
 
 
 def find_wholes(text: str, media_type: str) -> Iterator[tuple[int, int]]:
@@ -30,7 +31,18 @@ def find_wholes(text: str, media_type: str) -> Iterator[tuple[int, int]]:
     if media_type == MARKDOWN:
         return _code_and_rows(text)
     is_in_blocks = media_type in IN_BLOCKS or media_type.startswith(SOURCE_CODE)
-    return (match.span() for match in (_BLOCK if is_in_blocks else _ROW).finditer(text))
+    if is_in_blocks:
+        return _blocks(text)
+    return (match.span() for match in _ROW.finditer(text))
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    position = len(text) - len(text.lstrip())
+    for apart in _BLOCKS_APART.finditer(text, position):
+        yield position, apart.start()
+        position = apart.end()
+    if position < len(text):
+        yield position, len(text)
 
 
 def _code_and_rows(text: str) -> Iterator[tuple[int, int]]:

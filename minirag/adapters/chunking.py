@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
+from minirag.adapters.chunk_measures import (
+    ByteMeasure,
+    TextMeasure,
+    count_tokens,
+    estimate_tokens,
+)
 from minirag.adapters.chunk_sections import Passage, pack_sections
 from minirag.adapters.chunk_wholes import MARKDOWN, find_wholes
 from minirag.domain.chunks import ChunkSizes, PageSpan, ParsedText
@@ -20,24 +26,15 @@ WINDOW_CHARACTERS = 32 * 1024
 """The splitter's time grows with the square of a text without line ends, and it holds the interpreter's
 lock: it gets a long section in windows, each of which takes some milliseconds."""
 WINDOW_CHUNKS = 8
-"""A window holds at least so many chunks, however large they are."""
+"""A window holds at least so many chunks, however large they are; where a line is longer than that, it holds
+no more."""
+OVERLAP_SHARE = 2
+"""At most half of a chunk is repeated: with more, chunks would take more space than any text is worth."""
+BLANK_LOOK_BYTES = 4096
+"""Most of what isn't blank shows it so early."""
 TINY_SHARE = 8
 """Less than an eighth of the limit - a heading, a fence, a last line - is joined to its neighbour. Where the
 neighbours are too full for it, the section is split again with chunks of seven eighths."""
-
-
-def estimate_tokens(text: str) -> int:
-    """Return how many tokens `text` has at most for most tokenizers: the measure of all chunk sizes.
-
-    A quarter for each character and 3/8 for each byte that UTF-8 needs beyond one per character: 4 characters
-    of ASCII make a token, and a Chinese, Japanese or Korean character is one. Dense codes and digits
-    can have more tokens than this says, so models with a hard limit want some room above it.
-    """
-    return _tokens(len(text), len(text.encode()))
-
-
-def _tokens(characters: int, byte_count: int) -> int:
-    return (2 * characters + 3 * (byte_count - characters) + 7) // 8
 
 
 class StructuredChunker:
@@ -45,22 +42,25 @@ class StructuredChunker:
     of one section overlap by up to `overlap_tokens`. The same text always gives the same chunks.
     """
 
-    def chunk(self, parsed: ParsedText, sizes: ChunkSizes) -> list[ChunkDraft]:
+    def chunk(
+        self, parsed: ParsedText, sizes: ChunkSizes, look_up: Callable[[], None] = lambda: None
+    ) -> list[ChunkDraft]:
         """Return the chunks in order: no blank ones, all other text covered, spans exact."""
-        return _Cutter(sizes.max_tokens, sizes.overlap_tokens).chunk(parsed)
+        return _Cutter(sizes.max_tokens, sizes.overlap_tokens, look_up).chunk(parsed)
 
 
 class _Cutter:
     """Cuts texts into chunks of one size."""
 
-    def __init__(self, max_tokens: int, overlap_tokens: int) -> None:
+    def __init__(self, max_tokens: int, overlap_tokens: int, look_up: Callable[[], None]) -> None:
         if not 0 <= overlap_tokens < max_tokens:
             raise ValueError("overlap_tokens must be 0 or more, and less than max_tokens")
+        self._look_up = look_up
         self._max_tokens = max_tokens
         self._window = max(WINDOW_CHARACTERS, WINDOW_CHUNKS * 4 * max_tokens)
         self._tiny = max_tokens // TINY_SHARE
         self._splitters = [
-            _Splitters(filled, min(overlap_tokens, filled - 1))
+            _Splitters(filled, min(overlap_tokens, filled // OVERLAP_SHARE))
             for filled in (max_tokens, max_tokens - self._tiny)
         ]
 
@@ -82,7 +82,7 @@ class _Cutter:
                         text=piece,
                         start=byte,
                         end=byte + length,
-                        token_count=_tokens(len(piece), length),
+                        token_count=count_tokens(len(piece), length),
                         page_first=first,
                         page_last=last,
                         page_starts=starts,
@@ -93,85 +93,103 @@ class _Cutter:
 
     def _passages(self, parsed: ParsedText, data: bytes) -> list[Passage]:
         headings = [replace(mark, start=_boundary(data, mark.start)) for mark in parsed.headings]
-        return pack_sections(headings, len(data), _Ranges(data), limit=self._max_tokens)
+        return pack_sections(
+            headings, len(data), _Ranges(data, self._look_up), limit=self._max_tokens
+        )
 
     def _pieces(self, text: str, media_type: str) -> list[tuple[int, int]]:
         """Return the ranges of characters that become chunks."""
+        self._look_up()
         whole = _without_blanks(text, 0, len(text))
-        if self._fits(text, *whole):
+        measure = TextMeasure(text)
+        if measure.tokens(*whole) <= self._max_tokens:
             return [whole] if whole[0] < whole[1] else []
         wholes = list(find_wholes(text, media_type))
         if wholes:
-            return self._packed(text, self._around(text, wholes, media_type))
+            return self._packed(measure, self._around(text, measure, wholes, media_type))
         return self._cut(text, is_markdown=media_type == MARKDOWN)
 
     def _around(
-        self, text: str, wholes: Iterable[tuple[int, int]], media_type: str
+        self,
+        text: str,
+        measure: TextMeasure,
+        wholes: Iterable[tuple[int, int]],
+        media_type: str,
     ) -> Iterator[tuple[int, int]]:
         """What stays whole, in one piece if it fits, and the pieces of what stands between."""
         position = 0
         for start, end in [*wholes, (len(text), len(text))]:
-            yield from self._parts(text, position, start, is_markdown=media_type == MARKDOWN)
-            yield from self._parts(text, start, end, is_markdown=False)
+            is_markdown = media_type == MARKDOWN
+            yield from self._parts(text, measure, position, start, is_markdown=is_markdown)
+            yield from self._parts(text, measure, start, end, is_markdown=False)
             position = end
 
     def _parts(
-        self, text: str, start: int, end: int, *, is_markdown: bool
+        self, text: str, measure: TextMeasure, start: int, end: int, *, is_markdown: bool
     ) -> Iterator[tuple[int, int]]:
         start, end = _without_blanks(text, start, end)
         if start == end:
             return
-        if self._fits(text, start, end):
+        if measure.tokens(start, end) <= self._max_tokens:
             yield start, end
             return
         for first, last in self._cut(text[start:end], is_markdown=is_markdown):
             yield start + first, start + last
 
-    def _packed(self, text: str, pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    def _packed(
+        self, measure: TextMeasure, pieces: Iterable[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
         """Put neighbours together as long as they fit into one chunk."""
         packed: list[tuple[int, int]] = []
         for start, end in pieces:
-            if packed and self._fits(text, packed[-1][0], end):
+            if packed and measure.tokens(packed[-1][0], end) <= self._max_tokens:
                 packed[-1] = (packed[-1][0], end)
             else:
                 packed.append((start, end))
         return packed
 
-    def _fits(self, text: str, start: int, end: int) -> bool:
-        # Most of what doesn't fit is far too long, which is told without reading it.
-        least = (end - start) // 4
-        return least <= self._max_tokens and estimate_tokens(text[start:end]) <= self._max_tokens
-
     def _cut(self, text: str, *, is_markdown: bool) -> list[tuple[int, int]]:
         """The pieces of a text that is too long for one chunk."""
         pieces: list[tuple[int, int]] = []
+        measure = TextMeasure(text)
         for splitters in self._splitters:
-            pieces = self._joined(text, self._split(text, splitters.choose(is_markdown)))
-            if all(estimate_tokens(text[start:end]) >= self._tiny for start, end in pieces):
+            pieces = self._joined(measure, self._split(text, splitters.choose(is_markdown)))
+            if all(measure.tokens(start, end) >= self._tiny for start, end in pieces):
                 break
         return pieces
 
     def _split(self, text: str, splitter: Splitter) -> Iterator[tuple[int, int]]:
-        for start, window in _windows(text, self._window):
+        for start, window in self._narrow_windows(text):
+            self._look_up()
             for offset, piece in splitter.chunk_indices(window):
                 first, last = _without_blanks(text, start + offset, start + offset + len(piece))
                 if first < last:
                     yield first, last
 
-    def _joined(self, text: str, pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    def _narrow_windows(self, text: str) -> Iterator[tuple[int, str]]:
+        """Windows for the splitter: short ones where a line is long, of which it looks at all that is left
+        for each chunk, in some scripts several times."""
+        for start, window in _windows(text, self._window):
+            tokens = estimate_tokens(window)
+            few = max(len(window) * WINDOW_CHUNKS * self._max_tokens // max(tokens, 1), 1)
+            if len(window) > few and max(map(len, window.split("\n"))) > few:
+                for first, part in _windows(window, few):
+                    yield start + first, part
+            else:
+                yield start, window
+
+    def _joined(
+        self, measure: TextMeasure, pieces: Iterable[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
         """Join tiny pieces to what precedes them, or to what follows, where the limit allows it."""
         joined: list[tuple[int, int]] = []
         was_tiny = False
         for start, end in pieces:
-            is_tiny = estimate_tokens(text[start:end]) < self._tiny
+            is_tiny = measure.tokens(start, end) < self._tiny
             first = joined[-1][0] if joined else start
-            if (
-                joined
-                and (is_tiny or was_tiny)
-                and estimate_tokens(text[first:end]) <= self._max_tokens
-            ):
+            if joined and (is_tiny or was_tiny) and measure.tokens(first, end) <= self._max_tokens:
                 joined[-1] = (first, end)
-                is_tiny = estimate_tokens(text[first:end]) < self._tiny
+                is_tiny = measure.tokens(first, end) < self._tiny
             else:
                 joined.append((start, end))
             was_tiny = is_tiny
@@ -181,11 +199,14 @@ class _Cutter:
 class _Ranges:
     """What `pack_sections` asks about the text."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, look_up: Callable[[], None]) -> None:
         self._data = data
+        self._look_up = look_up
+        self._measure = ByteMeasure(data)
 
     def measure(self, start: int, end: int) -> int:
-        return estimate_tokens(self._data[start:end].decode())
+        self._look_up()
+        return self._measure.tokens(start, end)
 
     def is_bare(self, start: int, end: int) -> bool:
         if end - start > LONGEST_BARE_HEADING_BYTES:
@@ -194,6 +215,8 @@ class _Ranges:
         return len(lines) < 2 or (len(lines) == 2 and not lines[1].strip(b"=- "))
 
     def is_blank(self, start: int, end: int) -> bool:
+        if self._data[start : min(end, start + BLANK_LOOK_BYTES)].decode(errors="ignore").strip():
+            return False
         return not self._data[start:end].decode().strip()
 
 
@@ -223,11 +246,12 @@ def _boundary(data: bytes, offset: int) -> int:
 
 
 def _windows(text: str, size: int) -> Iterator[tuple[int, str]]:
-    """Cut `text` into pieces of at most `size`, after a blank line, a line or a word if possible."""
+    """Cut `text` into pieces of at most `size`, after a blank line, a line, a sentence or a word if
+    possible."""
     start = 0
     while len(text) - start > size:
         end = start + size
-        for separator in ("\n\n", "\n", " "):
+        for separator in ("\n\n", "\n", ". ", "。", " "):
             found = text.rfind(separator, start + size // 2, end)
             if found != -1:
                 end = found + len(separator)

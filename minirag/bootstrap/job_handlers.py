@@ -70,6 +70,7 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         points,
         chunk_sizes=chunk_sizes(settings),
         courtesy=shared.courtesy,
+        chunking_seconds=settings.chunking_seconds,
     )
     deliverer = WebhookDeliverer(uow, shared.webhooks, adapters.webhook_sender)
     refresher = SourceRefresher(uow, adapters.web, PageStore(uow, shared.intake))

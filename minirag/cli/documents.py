@@ -184,4 +184,7 @@ def describe_state(document: document_pb.Document) -> str:
     word = enum_word(pb.DocumentState, document.state, "DOCUMENT_STATE_")
     if document.state == pb.DOCUMENT_STATE_EMBEDDING and document.chunk_count:
         return f"{word} {document.chunks_indexed}/{document.chunk_count}"
+    if document.state == pb.DOCUMENT_STATE_PARSING and document.chunks_found:
+        share = 100 * document.text_bytes_cut // max(document.text_bytes, 1)
+        return f"{word}, {document.chunks_found} chunks of {share} % of the text"
     return word

@@ -100,6 +100,9 @@ class UploadProgress:
                 self._fail(file, document.failure.reason)
             elif document.state == pb.DOCUMENT_STATE_CANCELLED:
                 self._fail(file, "was cancelled")
+            elif document.state == pb.DOCUMENT_STATE_PARSING and document.chunks_found:
+                chunks = f"{word}, {document.chunks_found:,} chunks"
+                self._move(file, document.text_bytes_cut, document.text_bytes, chunks)
             else:
                 self._move(file, document.chunks_indexed, document.chunk_count, word)
 

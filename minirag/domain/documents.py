@@ -122,6 +122,10 @@ class DocumentVersion:
     """How fast its chunks were indexed lately; None until known."""
     chunk_sizes: ChunkSizes | None = None
     """How it is cut, from the first attempt on."""
+    chunks_found: int = 0
+    """While it is being cut, `chunk_count` is 0, and this is how many there are so far; the same then."""
+    text_bytes_cut: int = 0
+    """How much of the text they cover."""
 
     @property
     def seconds_left(self) -> float | None:

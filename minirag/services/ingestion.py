@@ -53,13 +53,15 @@ class Ingestion:
         chunk_sizes: ChunkSizes,
         courtesy: Courtesy | None = None,
     ) -> None:
-        """`chunk_sizes` are those of collections that have none of their own."""
+        """`chunk_sizes` are those of collections that have none of their own; `chunking_seconds` is the
+        `Splitter`'s."""
         self._uow = uow
         self._blobs = blobs
-        self._splitter = Splitter(uow, blobs, parser, chunker)
+        self._splitter = Splitter(uow, blobs, parser, chunker, seconds=chunking_seconds)
         self._vectors = vectors
         self._spaces = spaces
         self._batches = batches
+        chunking_seconds: float,
         self._meter = meter
         self._cancellation = cancellation
         self._points = points

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, nullcontext
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from itertools import islice
+from typing import Any, BinaryIO
 
 from minirag.domain.chunks import Chunk, HeadingMark, PageSpan, ParsedText
 from minirag.domain.documents import DocumentState, FailureCode
@@ -31,6 +34,14 @@ WINDOW_BYTES = 1024 * 1024
 again must be cut as before."""
 
 
+SHOWN_EVERY = 1.0
+"""Seconds between two looks that a watcher gets at how far the cutting is."""
+
+
+class _GivenUp(Exception):
+    """Nobody waits for the chunks any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A part of a text, with its own headings and pages, and where it begins."""
@@ -38,15 +49,28 @@ class Window:
     start: int
     part: ParsedText
 
+    @property
+    def end(self) -> int:
+        return self.start + len(self.part.text.encode())
+
 
 class Splitter:
     def __init__(
-        self, uow: UnitOfWorkFactory, blobs: BlobStore, parser: DocumentParser, chunker: Chunker
+        self,
+        uow: UnitOfWorkFactory,
+        blobs: BlobStore,
+        parser: DocumentParser,
+        chunker: Chunker,
+        *,
+        seconds: float,
     ) -> None:
+        """`seconds` is how long the cutting of one window may take: a text of any length has the time it
+        needs as long as it gets on."""
         self._uow = uow
         self._blobs = blobs
         self._parser = parser
         self._chunker = chunker
+        self._seconds = seconds
 
     async def split(self, work: Work, *, first: int) -> tuple[int, list[Chunk]]:
         """Parse, keep the text, and write the chunks' rows; return how many there are, and the first ones, as
@@ -63,7 +87,14 @@ class Splitter:
                 )
             size = text.seek(0, 2)
             if size > WINDOW_BYTES:  # for whoever watches: cutting it up will take a while
-                await self._show(work, parsed, size)
+                await self._show(
+                    work,
+                    media_type=parsed.media_type,
+                    text_bytes=size,
+                    page_count=len(parsed.pages),
+                    chunks_found=0,
+                    text_bytes_cut=0,
+                )
             room = None
             if work.context.limits.chunks is not None:
                 room = Stock(chunks=await self._count(work, parsed, text))
@@ -72,19 +103,22 @@ class Splitter:
             await self._blobs.put(text_key(version.tenant_id, version.id), _parts(text))
             return await self._write(work, parsed, text, size, room, first=first)
 
-    async def _show(self, work: Work, parsed: ParsedText, size: int) -> None:
+    async def _show(self, work: Work, **progress: Any) -> None:
         async with self._uow.tenant(work.version.tenant_id) as uow:
             await uow.documents.set_version_state(
-                work.version.id,
-                DocumentState.PARSING,
-                media_type=parsed.media_type,
-                text_bytes=size,
-                page_count=len(parsed.pages),
+                work.version.id, DocumentState.PARSING, **progress
             )
 
     async def _count(self, work: Work, parsed: ParsedText, text: BinaryIO) -> int:
-        async with aclosing(self._drafts(work, parsed, text)) as windows:
-            return sum([len(drafts) async for drafts in windows])
+        """How many chunks there will be; shown as found, and no text as cut, as none is kept of this."""
+        count, shown = 0, time.monotonic()
+        async with aclosing(self._chunks(work, parsed, text)) as windows:
+            async for chunks, _ in windows:
+                count += len(chunks)
+                if time.monotonic() - shown >= SHOWN_EVERY:
+                    await self._show(work, chunks_found=count)
+                    shown = time.monotonic()
+        return count
 
     async def _write(
         self,
@@ -125,6 +159,8 @@ class Splitter:
                         page_count=len(parsed.pages),
                         chunk_count=count,
                         chunks_indexed=0,
+                        chunks_found=count,
+                        text_bytes_cut=size,
                     )
                     if room is not None:
                         await require_chunk_room(uow, work.context.limits, room, lock=True)
@@ -135,27 +171,64 @@ class Splitter:
     ) -> AsyncGenerator[tuple[list[Chunk], bool], None]:
         """Yield the rows in pages, and whether one is the last; a single empty one when there are none."""
         held: list[Chunk] = []
-        count = 0
-        async with aclosing(self._drafts(work, parsed, text)) as windows:
-            async for drafts in windows:
-                held += _number(work, drafts, count)
-                count += len(drafts)
+        count, shown = 0, time.monotonic()
+        async with aclosing(self._chunks(work, parsed, text)) as windows:
+            async for chunks, end in windows:
+                held += chunks
+                count += len(chunks)
                 while len(held) > ROWS_PER_TRANSACTION:
                     yield held[:ROWS_PER_TRANSACTION], False
                     del held[:ROWS_PER_TRANSACTION]
+                if time.monotonic() - shown >= SHOWN_EVERY:
+                    await self._show(work, chunks_found=count, text_bytes_cut=end)
+                    shown = time.monotonic()
         yield held, True
 
-    async def _drafts(
+    async def _chunks(
         self, work: Work, parsed: ParsedText, text: BinaryIO
-    ) -> AsyncGenerator[list[ChunkDraft], None]:
-        """Yield the chunks of one window after the other."""
+    ) -> AsyncGenerator[tuple[list[Chunk], int], None]:
+        """Yield the chunks of one window after the other, and the byte that each ends at.
+
+        Raises `ParseFailure` when a window takes too long.
+        """
         windows = read_windows(parsed, text, size=WINDOW_BYTES)
-        while True:
+        count = 0
+
+        def cut_next(look_up: Callable[[], None]) -> tuple[list[Chunk], int] | None:
             window = next(windows, None)
             if window is None:
+                return None
+            drafts = self._chunker.chunk(window.part, work.chunk_sizes, look_up)
+            return _number(work, drafts, count, window.start), window.end
+
+        while True:
+            found = await self._in_time(cut_next)
+            if found is None:
                 return
-            drafts = await asyncio.to_thread(self._chunker.chunk, window.part, work.chunk_sizes)
-            yield [_shift(draft, window.start) for draft in drafts] if window.start else drafts
+            count += len(found[0])
+            yield found
+
+    async def _in_time(
+        self, work: Callable[[Callable[[], None]], tuple[list[Chunk], int] | None]
+    ) -> tuple[list[Chunk], int] | None:
+        """Do `work` on a thread, which ends soon after nobody waits for it any more."""
+        is_given_up = threading.Event()
+
+        def look_up() -> None:
+            if is_given_up.is_set():
+                raise _GivenUp
+
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asyncio.to_thread(work, look_up)
+        except TimeoutError:
+            raise ParseFailure(
+                FailureCode.PARSER_LIMIT,
+                f"cutting a part of the text into chunks takes longer than {self._seconds:g} s: split the "
+                "document, or upload it in a simpler form, as plain text for one",
+            ) from None
+        finally:
+            is_given_up.set()
 
 
 def read_windows(
@@ -210,7 +283,7 @@ def read_windows(
 def _cut_point(data: bytes, start: int, headings: Sequence[HeadingMark], from_heading: int) -> int:
     half = len(data) // 2
     inside = None
-    for mark in headings[from_heading:]:
+    for mark in islice(headings, from_heading, None):
         if mark.start >= start + len(data):
             break
         if mark.start > start + half:
@@ -236,16 +309,8 @@ def _clip(page: PageSpan, start: int, end: int) -> PageSpan:
     return PageSpan(page.number, first - start, max(min(page.end, end), first) - start)
 
 
-def _shift(draft: ChunkDraft, start: int) -> ChunkDraft:
-    return replace(
-        draft,
-        start=draft.start + start,
-        end=draft.end + start,
-        page_starts=tuple(place + start for place in draft.page_starts),
-    )
-
-
-def _number(work: Work, drafts: Sequence[ChunkDraft], first: int) -> list[Chunk]:
+def _number(work: Work, drafts: Sequence[ChunkDraft], first: int, start: int) -> list[Chunk]:
+    """The chunks of a window that begins at byte `start`, numbered from `first` on."""
     return [
         Chunk(
             id=chunk_id(work.version.id, ordinal),
@@ -254,12 +319,12 @@ def _number(work: Work, drafts: Sequence[ChunkDraft], first: int) -> list[Chunk]
             collection_id=work.document.collection_id,
             ordinal=ordinal,
             text=draft.text,
-            start=draft.start,
-            end=draft.end,
+            start=draft.start + start,
+            end=draft.end + start,
             token_count=draft.token_count,
             page_first=draft.page_first,
             page_last=draft.page_last,
-            page_starts=draft.page_starts,
+            page_starts=tuple(place + start for place in draft.page_starts),
             heading_path=draft.heading_path,
         )
         for ordinal, draft in enumerate(drafts, first)

@@ -326,3 +326,54 @@ def test_fences_that_never_end_take_no_time_and_lose_nothing() -> None:
 
     assert time.process_time() - began < 10
     assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(source.split())
+
+
+@pytest.mark.parametrize(
+    ("media_type", "source", "limit"),
+    [
+        ("text/x-python", "a" + "\n" * 200_000 + " b", 320),
+        ("text/plain", "知" * 60_000, 16),
+        ("text/plain", "ก" * 60_000, 16),
+        ("text/plain", "👩\u200d" * 20_000, 16),
+        ("text/markdown", "知" * 60_000, 16),
+    ],
+    ids=["endless line ends", "one line of Chinese", "one of Thai", "joiners", "Chinese Markdown"],
+)
+def test_hostile_text_takes_no_time_however_small_its_chunks_are(
+    media_type: str, source: str, limit: int
+) -> None:
+    """Some tenths of a second; each took a minute, or would have for years to come."""
+    began = time.process_time()
+
+    chunks = _chunk(ParsedText(source, media_type), limit)
+
+    assert time.process_time() - began < 8
+    data = source.encode()
+    covered = b"".join(data[chunk.start : chunk.end] for chunk in chunks)
+    assert covered.decode().replace("\n", "").replace(" ", "") == "".join(source.split())
+
+
+def test_overlap_repeats_half_of_a_chunk_at_most() -> None:
+    source = " ".join(["word"] * 4000)
+
+    chunks = _chunk(ParsedText(source, "text/plain"), 64, 63)
+
+    assert sum(len(chunk.text) for chunk in chunks) < 2.5 * len(source)
+    assert any(after.start < before.end for before, after in pairwise(chunks))
+
+
+def test_cutting_ends_with_what_its_look_up_raises() -> None:
+    looks = 0
+
+    def look_up() -> None:
+        nonlocal looks
+        looks += 1
+        if looks > 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        StructuredChunker().chunk(
+            ParsedText(SENTENCE * 20_000, "text/plain"), ChunkSizes(64), look_up
+        )
+
+    assert looks == 4

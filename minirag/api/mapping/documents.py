@@ -59,6 +59,8 @@ def encode_document(document: Document) -> pb.Document:
             document.tenant_id, RevisionMark(document.id, version.number)
         ),
         time_left=_duration(version.seconds_left),
+        chunks_found=version.chunks_found,
+        text_bytes_cut=version.text_bytes_cut,
     )
 
 

@@ -22,6 +22,8 @@ ALTER TABLE document_versions
     ADD COLUMN indexed_ahead integer[] NOT NULL DEFAULT '{}',
     ADD COLUMN chunks_per_second double precision,
     ADD COLUMN chunk_tokens integer,
-    ADD COLUMN chunk_overlap_tokens integer;
+    ADD COLUMN chunk_overlap_tokens integer,
+    ADD COLUMN chunks_found integer NOT NULL DEFAULT 0,
+    ADD COLUMN text_bytes_cut bigint NOT NULL DEFAULT 0;
 """
 )

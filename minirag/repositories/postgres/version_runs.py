@@ -79,7 +79,7 @@ _CLEAR = text(
     )
     UPDATE document_versions v
     SET text_bytes = 0, page_count = 0, chunk_count = 0, chunks_indexed = 0, indexed_ahead = '{}',
-        chunk_tokens = NULL, chunk_overlap_tokens = NULL
+        chunks_found = 0, text_bytes_cut = 0, chunk_tokens = NULL, chunk_overlap_tokens = NULL
     FROM d
     WHERE v.tenant_id = :of_tenant AND v.id = :of_version AND v.document_id = d.id
       AND v.state = 'CANCELLED'

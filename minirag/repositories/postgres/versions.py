@@ -70,6 +70,8 @@ _SET_STATE = text(
         indexed_ahead = CASE WHEN CAST(:chunks_indexed AS integer) IS NULL THEN v.indexed_ahead
                         ELSE :indexed_ahead END,
         chunks_indexed = coalesce(:chunks_indexed, v.chunks_indexed),
+        chunks_found = coalesce(:chunks_found, v.chunks_found),
+        text_bytes_cut = coalesce(:text_bytes_cut, v.text_bytes_cut),
         chunks_per_second = coalesce(:chunks_per_second, v.chunks_per_second),
         chunk_tokens = coalesce(v.chunk_tokens, :chunk_tokens),
         chunk_overlap_tokens = coalesce(v.chunk_overlap_tokens, :chunk_overlap_tokens)
@@ -89,6 +91,8 @@ _SET_STATE = text(
     bindparam("chunk_count", type_=Integer()),
     bindparam("chunks_indexed", type_=Integer()),
     bindparam("indexed_ahead", type_=ARRAY(Integer())),
+    bindparam("chunks_found", type_=Integer()),
+    bindparam("text_bytes_cut", type_=BigInteger()),
     bindparam("chunks_per_second", type_=Double()),
     bindparam("chunk_tokens", type_=Integer()),
     bindparam("chunk_overlap_tokens", type_=Integer()),
@@ -165,6 +169,8 @@ class PostgresVersionRepository:
         chunk_count: int | None = None,
         chunks_indexed: int | None = None,
         indexed_ahead: Sequence[int] = (),
+        chunks_found: int | None = None,
+        text_bytes_cut: int | None = None,
         chunks_per_second: float | None = None,
         chunk_sizes: ChunkSizes | None = None,
     ) -> bool:
@@ -182,6 +188,8 @@ class PostgresVersionRepository:
                 "chunk_count": chunk_count,
                 "chunks_indexed": chunks_indexed,
                 "indexed_ahead": list(indexed_ahead),
+                "chunks_found": chunks_found,
+                "text_bytes_cut": text_bytes_cut,
                 "chunks_per_second": chunks_per_second,
                 **encode_sizes(chunk_sizes),
             },
@@ -227,6 +235,8 @@ def version_values(version: DocumentVersion, tenant_id: UUID) -> dict[str, Any]:
         "v_user_id": version.user_id,
         "v_indexed_ahead": list(version.indexed_ahead),
         "v_chunks_per_second": version.chunks_per_second,
+        "v_chunks_found": version.chunks_found,
+        "v_text_bytes_cut": version.text_bytes_cut,
         **{f"v_{name}": value for name, value in encode_sizes(version.chunk_sizes).items()},
     }
 
@@ -260,4 +270,6 @@ def version_from_row(row: Row[Any]) -> DocumentVersion:
         indexed_ahead=tuple(row.v_indexed_ahead),
         chunks_per_second=row.v_chunks_per_second,
         chunk_sizes=decode_sizes(row.v_chunk_tokens, row.v_chunk_overlap_tokens),
+        chunks_found=row.v_chunks_found,
+        text_bytes_cut=row.v_text_bytes_cut,
     )

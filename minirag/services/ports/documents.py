@@ -124,6 +124,8 @@ class DocumentRepository(Protocol):
         chunk_count: int | None = None,
         chunks_indexed: int | None = None,
         indexed_ahead: Sequence[int] = (),
+        chunks_found: int | None = None,
+        text_bytes_cut: int | None = None,
         chunks_per_second: float | None = None,
         chunk_sizes: ChunkSizes | None = None,
     ) -> bool:

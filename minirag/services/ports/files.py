@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,5 +79,10 @@ class ChunkDraft:
 
 
 class Chunker(Protocol):
-    def chunk(self, parsed: ParsedText, sizes: ChunkSizes) -> list[ChunkDraft]:
-        """Cut a text into passages, in order, by its structure. CPU-bound: call it off the loop."""
+    def chunk(
+        self, parsed: ParsedText, sizes: ChunkSizes, look_up: Callable[[], None]
+    ) -> list[ChunkDraft]:
+        """Cut a text into passages, in order, by its structure. CPU-bound: call it off the loop.
+
+        It calls `look_up` many times a second; what that raises ends the cutting.
+        """

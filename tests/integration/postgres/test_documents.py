@@ -195,6 +195,9 @@ async def test_progress_and_failure_are_stored_with_the_version(
         await unit.documents.set_version_state(
             version_id, DocumentState.EMBEDDING, chunks_indexed=3
         )
+        await unit.documents.set_version_state(
+            version_id, DocumentState.EMBEDDING, chunks_found=5, text_bytes_cut=90
+        )
         progressed = await unit.documents.get_version(version_id)
         await unit.documents.set_version_state(version_id, DocumentState.FAILED, failure=failure)
         failed = await unit.documents.get_version(version_id)
@@ -210,6 +213,8 @@ async def test_progress_and_failure_are_stored_with_the_version(
         page_count=2,
         chunk_count=5,
         chunks_indexed=3,
+        chunks_found=5,
+        text_bytes_cut=90,
     )
     assert progressed == expected
     assert failed == replace(expected, state=DocumentState.FAILED, failure=failure)

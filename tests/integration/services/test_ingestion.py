@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -132,9 +133,11 @@ async def test_document_erased_while_it_is_cut_ends_its_job_without_leftovers(
         await world.erasure.erase_document(await world.take_job(JobKind.ERASE_DOCUMENT))
 
     class ErasingChunker:
-        def chunk(self, parsed: ParsedText, sizes: ChunkSizes) -> list[ChunkDraft]:
+        def chunk(
+            self, parsed: ParsedText, sizes: ChunkSizes, look_up: Callable[[], None]
+        ) -> list[ChunkDraft]:
             asyncio.run_coroutine_threadsafe(erase(), loop).result(20)
-            return StructuredChunker().chunk(parsed, sizes)
+            return StructuredChunker().chunk(parsed, sizes, look_up)
 
     world.ingestion._splitter._chunker = ErasingChunker()
     await world.run_jobs()

@@ -266,6 +266,7 @@ class World:
             self.cancellation,
             self._make_points(),
             chunk_sizes=ChunkSizes(CHUNK_TOKENS),
+            chunking_seconds=60,
             courtesy=self.courtesy,
         )
 

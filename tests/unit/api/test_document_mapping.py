@@ -79,3 +79,9 @@ def test_time_left_is_unset_where_nobody_knows_it(changes: dict[str, object]) ->
 
 def test_very_long_times_are_told_as_a_year() -> None:
     assert _encode(chunks_per_second=1e-12).time_left.seconds == 365 * 86_400
+
+
+def test_document_that_is_being_cut_tells_how_far_that_is() -> None:
+    encoded = _encode(state=DocumentState.PARSING, chunks_found=70, text_bytes_cut=4000)
+
+    assert (encoded.chunks_found, encoded.text_bytes_cut) == (70, 4000)

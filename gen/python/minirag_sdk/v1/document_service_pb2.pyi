@@ -114,7 +114,7 @@ class ChunkingSettings(_message.Message):
     def __init__(self, max_tokens: _Optional[int] = ..., overlap_tokens: _Optional[int] = ...) -> None: ...
 
 class Document(_message.Message):
-    __slots__ = ("id", "collection_id", "external_id", "display_name", "metadata", "state", "failure", "version_id", "version", "published_version_id", "media_type", "file_name", "byte_size", "sha256", "text_bytes", "page_count", "chunk_count", "chunks_indexed", "create_time", "update_time", "etag", "revision_token", "time_left")
+    __slots__ = ("id", "collection_id", "external_id", "display_name", "metadata", "state", "failure", "version_id", "version", "published_version_id", "media_type", "file_name", "byte_size", "sha256", "text_bytes", "page_count", "chunk_count", "chunks_indexed", "create_time", "update_time", "etag", "revision_token", "time_left", "chunks_found", "text_bytes_cut")
     ID_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_ID_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +138,8 @@ class Document(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     REVISION_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TIME_LEFT_FIELD_NUMBER: _ClassVar[int]
+    CHUNKS_FOUND_FIELD_NUMBER: _ClassVar[int]
+    TEXT_BYTES_CUT_FIELD_NUMBER: _ClassVar[int]
     id: str
     collection_id: str
     external_id: str
@@ -161,7 +163,9 @@ class Document(_message.Message):
     etag: str
     revision_token: str
     time_left: _duration_pb2.Duration
-    def __init__(self, id: _Optional[str] = ..., collection_id: _Optional[str] = ..., external_id: _Optional[str] = ..., display_name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., state: _Optional[_Union[DocumentState, str]] = ..., failure: _Optional[_Union[DocumentFailure, _Mapping]] = ..., version_id: _Optional[str] = ..., version: _Optional[int] = ..., published_version_id: _Optional[str] = ..., media_type: _Optional[str] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., text_bytes: _Optional[int] = ..., page_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., chunks_indexed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., revision_token: _Optional[str] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    chunks_found: int
+    text_bytes_cut: int
+    def __init__(self, id: _Optional[str] = ..., collection_id: _Optional[str] = ..., external_id: _Optional[str] = ..., display_name: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., state: _Optional[_Union[DocumentState, str]] = ..., failure: _Optional[_Union[DocumentFailure, _Mapping]] = ..., version_id: _Optional[str] = ..., version: _Optional[int] = ..., published_version_id: _Optional[str] = ..., media_type: _Optional[str] = ..., file_name: _Optional[str] = ..., byte_size: _Optional[int] = ..., sha256: _Optional[str] = ..., text_bytes: _Optional[int] = ..., page_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., chunks_indexed: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., revision_token: _Optional[str] = ..., time_left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., chunks_found: _Optional[int] = ..., text_bytes_cut: _Optional[int] = ...) -> None: ...
 
 class DocumentFailure(_message.Message):
     __slots__ = ("code", "reason")

@@ -104,6 +104,8 @@ document_versions = Table(
     Column("chunks_per_second", Double()),
     Column("chunk_tokens", Integer()),
     Column("chunk_overlap_tokens", Integer()),
+    required("chunks_found", Integer()),
+    required("text_bytes_cut", BigInteger()),
 )
 
 chunks = Table(
