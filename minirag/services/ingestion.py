@@ -51,6 +51,7 @@ class Ingestion:
         points: MissingPoints,
         *,
         chunk_sizes: ChunkSizes,
+        chunking_seconds: float,
         courtesy: Courtesy | None = None,
     ) -> None:
         """`chunk_sizes` are those of collections that have none of their own; `chunking_seconds` is the
@@ -61,7 +62,6 @@ class Ingestion:
         self._vectors = vectors
         self._spaces = spaces
         self._batches = batches
-        chunking_seconds: float,
         self._meter = meter
         self._cancellation = cancellation
         self._points = points
