@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -42,6 +43,8 @@ class Estate:
     outside: dict[str, str] = field(default_factory=dict)
     """Ids of things that are in none of the collections that a restricted key may touch."""
     hook_url: str = ""
+    stock: dict[str, list[str]] = field(default_factory=dict)
+    """By kind, ids of things that were made for calls to use up."""
 
     async def send(self, request: Message) -> Message:
         """Make a call with the tenant's own key; it must succeed."""
@@ -78,8 +81,12 @@ class Estate:
         return (await self.wire.send(request, None)).session
 
     async def fresh(self, kind: str) -> str:
-        """Make one more of a kind, for a call to use up."""
-        return await KINDS[kind].make(self)
+        """Return one more of a kind, for a call to use up."""
+        return self.stock[kind].pop() if self.stock.get(kind) else await KINDS[kind].make(self)
+
+    async def lay_in(self, kind: str, count: int) -> None:
+        """Make as many of a kind, for `fresh` to give out."""
+        self.stock[kind] = await asyncio.gather(*(KINDS[kind].make(self) for _ in range(count)))
 
     async def settle(self, kinds: set[str]) -> None:
         """Have one of each kind, twice where there are lists, and the id of one that was deleted."""
@@ -177,6 +184,7 @@ async def _add_outside(estate: Estate) -> None:
     estate.outside = {
         "upload": begun.upload.id,
         "collection": collection,
+        "reembedded": collection,
         "document": made.id,
         "version": made.version_id,
         "conversation": outcome.responses[0].started.conversation_id,

@@ -39,6 +39,8 @@ class Kind:
     make: Callable[[Estate], Awaitable[str]]
     remove: Callable[[Estate, str], Awaitable[object]] | None = None
     etag: Callable[[Estate, str], Awaitable[str]] | None = None
+    takes_a_worker: bool = False
+    """What the matrix will need is made before its calls have filled the queue."""
 
 
 async def make_collection(estate: Estate) -> str:
@@ -235,7 +237,13 @@ KINDS: Mapping[str, Kind] = {
         _removing(lambda named: document.DeleteCollectionRequest(collection_id=named)),
         _etag_of_collection,
     ),
-    "reembedded": Kind(IdKind.COLLECTION, _make_reembedded),
+    "reembedded": Kind(
+        IdKind.COLLECTION,
+        _make_reembedded,
+        _removing(lambda named: document.DeleteCollectionRequest(collection_id=named)),
+        _etag_of_collection,
+        takes_a_worker=True,
+    ),
     "document": Kind(
         IdKind.DOCUMENT,
         make_document,

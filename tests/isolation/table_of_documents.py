@@ -30,8 +30,8 @@ EXTERNAL_ID = Free(
     lambda theirs: theirs.texts["external_id"],
 )
 _OF_EMBEDDINGS: Mapping[str, Field] = {
-    "collection_id": Names("collection"),
-    "etag": Etag("collection_id", "collection"),
+    "collection_id": Names("reembedded"),
+    "etag": Etag("collection_id", "reembedded"),
     "request_id": RequestId(),
 }
 
@@ -94,16 +94,19 @@ ENTRIES = {
         lambda e: pb.ReembedCollectionRequest(
             collection_id=e.ids["collection"], embedding_model=""
         ),
-        _OF_EMBEDDINGS,
+        {
+            "collection_id": Names("collection"),
+            "etag": Etag("collection_id", "collection"),
+            "request_id": RequestId(),
+        },
         uses={"collection_id": "collection"},
     ),
     "DocumentService/SwitchEmbeddings": Entry(
-        lambda e: pb.SwitchEmbeddingsRequest(collection_id=e.ids["collection"]),
+        lambda e: pb.SwitchEmbeddingsRequest(collection_id=e.ids["reembedded"]),
         _OF_EMBEDDINGS,
-        uses={"collection_id": "reembedded"},
     ),
     "DocumentService/DiscardEmbeddings": Entry(
-        lambda e: pb.DiscardEmbeddingsRequest(collection_id=e.ids["collection"]),
+        lambda e: pb.DiscardEmbeddingsRequest(collection_id=e.ids["reembedded"]),
         _OF_EMBEDDINGS,
         uses={"collection_id": "reembedded"},
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +30,7 @@ from tests.isolation.conftest import COMPLETE, Served
 from tests.isolation.contract import RPCS
 from tests.isolation.entries import Entry, Etag, Names, Unread
 from tests.isolation.estates import OUTSIDE, Estate, wait_ready
+from tests.isolation.kinds import KINDS
 from tests.isolation.mutated_statements import without_tenant
 from tests.isolation.table import TABLE
 from tests.isolation.tally import TALLY
@@ -74,6 +75,19 @@ async def plan(ours: Estate, theirs: Estate) -> list[Cell]:
     for name, entry in served_table().items():
         cells += await planner.plan(RPCS[name], entry, callers, complete=COMPLETE)
     return cells
+
+
+async def lay_in(cells: list[Cell], ours: Estate) -> None:
+    """Make what the cells will use up and a worker has to make: later it will have a lot to do."""
+    wanted = Counter(
+        kind
+        for cell in cells
+        if cell.code is StatusCode.OK and not cell.caller.is_restricted
+        for kind in TABLE[cell.rpc.name].uses.values()
+        if KINDS[kind].takes_a_worker
+    )
+    for kind, count in wanted.items():
+        await ours.lay_in(kind, count)
 
 
 async def authorization_of(cell: Cell, entry: Entry, ours: Estate) -> str | None:
@@ -339,6 +353,7 @@ async def test_no_call_tells_or_changes_anything_of_another_tenant(
     ours, theirs = estates
     await settle(estates)
     cells = await plan(ours, theirs)
+    await lay_in(cells, ours)
     request_ids = await use_request_ids(theirs, count_used_elsewhere(cells))
     await served.container.background.close()
     foreign = await witness(served, theirs)
