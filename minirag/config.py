@@ -224,7 +224,12 @@ class Settings(BaseSettings):
     )
 
     # -- work
-    worker_threads: int = Field(2, ge=1, le=64, description="Jobs run at once, per process.")
+    worker_threads: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Jobs run at once, per process, besides one that is a tenant's first.",
+    )
     job_lease_seconds: float = Field(
         15.0, ge=2, le=300, description="How long a silent worker keeps a job."
     )

@@ -98,7 +98,8 @@ async def open_adapters(settings: Settings, opening: AsyncExitStack) -> Adapters
         memory_bytes=settings.parser_memory_bytes,
         seconds=settings.parser_seconds,
         max_text_bytes=settings.max_text_bytes,
-        parallel=settings.worker_threads + 1,  # as many as jobs run at once
+        # One more than there are processors, if that many jobs run at once: first jobs don't wait for it.
+        parallel=min(settings.worker_threads, os.cpu_count() or 1) + 1,
         ocr=_find_ocr(settings),
     )
     opening.push_async_callback(parser.close)
