@@ -3,8 +3,8 @@
 A node, its provider and a second tenant, `bulk`, that loads thousands of small documents. The first one,
 `single`, uploads one document after the other, first with nobody else there, then while the load is being
 worked off, and takes the time from the call to READY. The last lines tell how fast the load went on, both
-medians, the worst time, and the ratios to the idle median. Exit code 1 when nothing could be measured, or with
-`--strict` when the ratio of the medians is over 3.
+medians, the worst time, and the ratios to the idle median. Exit code 1 when nothing could be measured, or
+with `--strict` when the ratio of the medians is over 3.
 """
 
 from __future__ import annotations
