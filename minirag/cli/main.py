@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -25,6 +27,7 @@ from minirag.cli import (
     purging,
     reembedding,
     secrets,
+    session,
     signing_in,
     sources,
     sync,
@@ -104,4 +107,21 @@ def run() -> None:
     # The parsers' fork server is the only child started beside gRPC, and never calls it; without this
     # gRPC writes a line about it to the terminal. It is read when gRPC is imported, by the commands.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if session.Session.was_opened and isinstance(end.code, int):
+            _leave(end.code)
+        raise
+
+
+def _leave(code: int) -> None:
+    """End a process that has called a server, and has closed and printed all, without taking it apart.
+
+    gRPC's own threads outlive its channels for a moment. One that meets an interpreter or a library that
+    is taken apart aborts the process, and a command that did its work would seem to have crashed.
+    """
+    with suppress(OSError):  # what can't be printed is told in the ordinary way
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from uuid import uuid4
 
 from minirag.cli.encryption import Encryption
@@ -40,6 +40,9 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 class Session:
     """Calls to one server as one principal. Use it as a context manager."""
 
+    was_opened: ClassVar[bool] = False
+    """Whether this process has had one, and gRPC's threads with it."""
+
     def __init__(
         self,
         output: Output,
@@ -53,6 +56,7 @@ class Session:
         self.server = server
         self._key = _checked_key(key) if isinstance(key, str) else key
         self._channel = _open_channel(server, encryption)
+        Session.was_opened = True
         self._was_reached = False
         self._failing_since: float | None = None
 

@@ -71,6 +71,19 @@ def test_missing_keys_are_told_before_anything_is_sent() -> None:
     assert "MINIRAG_API_KEY" in nobody.run("collection", "list", code=4).stderr
 
 
+async def test_process_that_called_a_server_ends_before_the_interpreter_is_taken_apart() -> None:
+    command = (
+        "import atexit; from minirag.cli.main import run; atexit.register(print, 'apart'); run()"
+    )
+    async with open_server() as server:
+        process = await start_at(server, "key", "list", code=command)
+        output, errors = await asyncio.wait_for(process.communicate(), 60)
+
+    assert (process.returncode, errors) == (0, b"")
+    assert output
+    assert b"apart" not in output
+
+
 async def run_at(server: RunningServer, *arguments: str, code: int = 0) -> tuple[str, str]:
     """Run the command in a process of its own, check its exit code, and return what it printed."""
     process = await start_at(server, *arguments)
@@ -159,9 +172,12 @@ async def test_reader_that_goes_away_ends_the_command_quietly() -> None:
     assert (code, errors) == (141, b"")
 
 
-async def start_at(server: RunningServer, *arguments: str) -> asyncio.subprocess.Process:
+async def start_at(
+    server: RunningServer, *arguments: str, code: str = MINIRAG[-1]
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *MINIRAG,
+        *MINIRAG[:-1],
+        code,
         *arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
