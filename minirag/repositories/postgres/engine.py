@@ -8,7 +8,7 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 CONNECT_TIMEOUT = 5.0
 STATEMENT_CACHE_SIZE = 512
@@ -22,6 +22,16 @@ SERVER_SETTINGS = {
     # A client that hangs in mid-transaction mustn't hold its locks for ever.
     "idle_in_transaction_session_timeout": "60s",
 }
+
+
+class _NoPool(NullPool):
+    """Keeps no connections, and ends one at once where its user is cancelled while it closes.
+
+    `NullPool` leaves such a connection half closed, and logs the cancellation as an error.
+    """
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        record.invalidate()
 
 
 def create_engine(
@@ -49,7 +59,7 @@ def create_engine(
             server_settings=SERVER_SETTINGS,
         )
 
-    pool: dict[str, Any] = {"poolclass": NullPool}
+    pool: dict[str, Any] = {"poolclass": _NoPool}
     if pool_size > 0:
         # LIFO keeps the few connections in use warm: their statements are prepared already.
         pool = {

@@ -299,3 +299,32 @@ async def test_a_reach_ends_with_its_transaction(database: Database, tenant_id: 
 
     await engine.dispose()
     assert seen == [[True, False, False], [False, True, False], [False, False, True]]
+
+
+async def test_a_task_cancelled_while_an_unpooled_connection_closes_ends_it_without_an_error(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = create_engine(database.app_url, pool_size=0)
+    closing: list[asyncpg.Connection] = []
+    has_begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def close_slowly(connection: asyncpg.Connection, **_: Any) -> None:
+        closing.append(connection)
+        has_begun.set()
+        await may_end.wait()
+
+    async def use() -> None:
+        async with open_transaction(engine, PLATFORM_REACH) as transaction:
+            await transaction.execute(text("SELECT 1"))
+
+    monkeypatch.setattr(asyncpg.Connection, "close", close_slowly)
+    task = asyncio.create_task(use())
+    await asyncio.wait_for(has_begun.wait(), 30)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    may_end.set()
+
+    assert closing[0].is_closed()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
