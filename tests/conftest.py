@@ -18,33 +18,35 @@ pytest_plugins = [
     "tests.support.provider",
 ]
 
-# Modules that share something which takes long to start, and is started once in each process that needs it.
+# Modules and folders that share something which takes long to start or to import, and is so once in each
+# process that needs it.
 SHARING = {
     "a deployment": (
-        "test_cancelling",
-        "test_outages",
-        "test_own_writes",
-        "test_overspend",
-        "test_provider_credentials",
-        "test_reembedding",
-        "test_replicas",
-        "test_shutdown",
-        "test_worker_crash",
+        "e2e/test_outages.py",
+        "e2e/test_own_writes.py",
+        "e2e/test_overspend.py",
+        "e2e/test_provider_credentials.py",
+        "e2e/test_replicas.py",
+        "e2e/test_shutdown.py",
+        "e2e/test_worker_crash.py",
     ),
     "a node": (
-        "test_bad_input",
-        "test_leaving_clients",
-        "test_main_path",
-        "test_provider_faults",
-        "test_reembedding_commands",
-        "test_sources",
-        "test_usage",
-        "test_webhooks",
+        "e2e/test_bad_input.py",
+        "e2e/test_leaving_clients.py",
+        "e2e/test_main_path.py",
+        "e2e/test_provider_faults.py",
+        "e2e/test_sources.py",
+        "e2e/test_usage.py",
+        "e2e/test_webhooks.py",
+    ),
+    "the command's node": ("integration/cli/",),
+    "LiteLLM": (
+        "integration/models/",
+        "integration/services/test_cancelling.py",
+        "integration/services/test_provider.py",
     ),
 }
-_GROUPS = {
-    f"tests/e2e/{module}.py": group for group, modules in SHARING.items() for module in modules
-}
+_GROUPS = {f"tests/{place}": group for group, places in SHARING.items() for place in places}
 
 
 class SharingScheduling(LoadFileScheduling):
@@ -52,7 +54,7 @@ class SharingScheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = str(PurePosixPath(nodeid.split("::", 1)[0]))
-        return _GROUPS.get(file, file)
+        return _GROUPS.get(file) or _GROUPS.get(file[: file.rindex("/") + 1], file)
 
 
 @pytest.hookimpl(optionalhook=True)
