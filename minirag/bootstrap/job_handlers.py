@@ -8,6 +8,7 @@ from minirag.adapters.chunking import StructuredChunker
 from minirag.bootstrap.adapters import Adapters, batch_limits, chunk_sizes
 from minirag.config import Settings
 from minirag.domain.jobs import JobKind
+from minirag.services import reembedding_work, webhook_delivery
 from minirag.services.accepting import DocumentIntake
 from minirag.services.background import BackgroundTasks
 from minirag.services.bulk_erasure import BulkErasure
@@ -26,7 +27,7 @@ from minirag.services.source_refresh import SourceRefresher
 from minirag.services.source_storing import PageStore
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.tenant_erasure import TenantErasure
-from minirag.services.webhook_delivery import MOST_ATTEMPTS, WebhookDeliverer
+from minirag.services.webhook_delivery import WebhookDeliverer
 from minirag.services.webhooks import WebhookService
 
 
@@ -69,8 +70,8 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         cancellation,
         points,
         chunk_sizes=chunk_sizes(settings),
-        courtesy=shared.courtesy,
         chunking_seconds=settings.chunking_seconds,
+        courtesy=shared.courtesy,
     )
     deliverer = WebhookDeliverer(uow, shared.webhooks, adapters.webhook_sender)
     refresher = SourceRefresher(uow, adapters.web, PageStore(uow, shared.intake))
@@ -116,7 +117,10 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         },
         lease_seconds=settings.job_lease_seconds,
         max_attempts=settings.job_max_attempts,
-        attempts={JobKind.DELIVER_WEBHOOK: MOST_ATTEMPTS},
+        attempts={
+            JobKind.DELIVER_WEBHOOK: webhook_delivery.MOST_ATTEMPTS,
+            JobKind.REEMBED_COLLECTION: reembedding_work.MOST_ATTEMPTS,
+        },
         waiting={JobKind.DELIVER_WEBHOOK, JobKind.REFRESH_SOURCE},
         background=shared.background,
         courtesy=shared.courtesy,

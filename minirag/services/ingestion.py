@@ -10,7 +10,12 @@ from collections.abc import Collection
 from uuid import UUID
 
 from minirag.domain.chunks import Chunk, ChunkSizes
-from minirag.domain.documents import DocumentState, Failure, FailureCode
+from minirag.domain.documents import (
+    DocumentState,
+    Failure,
+    FailureCode,
+    StandbyEmbeddings,
+)
 from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import VectorFilter
 from minirag.errors import Conflict, LimitExceeded, ParseFailure, ProviderRejected
@@ -25,6 +30,7 @@ from minirag.services.ingestion_work import (
     find_kept_tenant,
     require_wanted,
 )
+from minirag.services.jobs import TryLater
 from minirag.services.metering import UsageMeter
 from minirag.services.missing_points import MissingPoints
 from minirag.services.ports.files import BlobStore, Chunker, DocumentParser
@@ -34,6 +40,9 @@ from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.splitting import Splitter
 from minirag.services.webhook_events import announce, document_failed, document_ready
 from minirag.services.work_accounts import read_uploader
+
+REFUSED_DELAY = 5.0
+"""Seconds until a version whose collection's new model was refused looks whether it is still to have it."""
 
 
 class Ingestion:
@@ -131,7 +140,13 @@ class Ingestion:
         )
         complete &= collection.models
         for model in sorted(collection.models - complete):
-            await self._points.fill(work, model)
+            try:
+                await self._points.fill(work, model)
+            except ProviderRejected as error:
+                if not _is_on_its_way(collection.standby, model):
+                    raise
+                # A re-embedding by a model that its provider refuses ends soon, and harms no document.
+                raise TryLater(REFUSED_DELAY, error.message, counts=False) from error
             complete.add(model)
 
     async def give_up(self, job: Job, error: str) -> None:
@@ -267,3 +282,7 @@ class Ingestion:
         where = VectorFilter(version_ids=(version_id,))
         for space in await self._spaces.list_all(tenant_id):
             await self._vectors.delete(tenant_id, space, where)
+
+
+def _is_on_its_way(standby: StandbyEmbeddings | None, model: str) -> bool:
+    return standby is not None and standby.model == model and not standby.is_complete

@@ -61,17 +61,22 @@ class MissingPoints:
             if space is not None:
                 await self._vectors.delete(tenant_id, space, where)
 
-    async def look_back(self, work: Work) -> None:
-        """After points of a published version were written: take them away if an erasure may have passed
-        before, and bring metadata that changed meanwhile to them."""
+    async def look_back(self, work: Work, models: Iterable[str]) -> None:
+        """After points of a published version were written in the spaces of these models: take them away if
+        an erasure or a discarding may have passed before, and bring metadata that changed meanwhile to them.
+        """
         tenant_id, version_id = work.context.tenant_id, work.version.id
         async with self._uow.tenant(tenant_id) as uow:
             document = await uow.documents.get(work.document.id)
-            is_kept = await find_kept_tenant(uow, tenant_id) is not None
-            if is_kept and document is not None and _is_published(document, version_id):
-                if document.metadata != work.document.metadata:
-                    await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
-                return
+            collection = await uow.collections.get(work.document.collection_id)
+            if await find_kept_tenant(uow, tenant_id) is None:
+                document = None
+            is_shown = document is not None and _is_published(document, version_id)
+            if document is not None and is_shown and document.metadata != work.document.metadata:
+                await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
+        if collection is not None and is_shown:
+            await self.erase(tenant_id, version_id, set(models) - collection.models)
+            return
         for space in await self._spaces.list_all(tenant_id):
             where = VectorFilter(version_ids=(version_id,))
             await self._vectors.delete(tenant_id, space, where)

@@ -33,6 +33,9 @@ from minirag.services.sentences import split_sentences
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.work_accounts import read_caller
 
+MOST_ATTEMPTS = 30
+"""Outages of the provider, and deaths of workers, until all that was built is given up: about half an hour of
+the former without a pause."""
 DOCUMENTS_PER_PAGE = 20
 DEPTH = 10
 """Results of a query that are compared."""
@@ -175,6 +178,8 @@ class Reembedding:
                 total = await uow.reembedding.count_published(task.collection_id)
                 if not await uow.operations.take(task.operation.id, position, total=total):
                     raise _CalledOff
+            # A model that is refused ends it here, even if there is no document that would meet it.
+            await self._spaces.open(task.caller, task.wanted.model)
             if not page:
                 return
             for document_id, version_id in page:
@@ -219,7 +224,7 @@ class Reembedding:
             for record in work.unrecorded:
                 self._meter.keep(record)
             work.unrecorded.clear()
-            await self._points.look_back(work)
+            await self._points.look_back(work, {task.wanted.model})
 
     # -- comparing
 

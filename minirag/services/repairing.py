@@ -49,7 +49,7 @@ class Repair:
             for record in work.unrecorded:
                 self._meter.keep(record)
             work.unrecorded.clear()
-        await self._points.look_back(work)
+        await self._points.look_back(work, models)
 
     async def give_up(self, job: Job, error: str) -> None:
         """The next reconciliation finds what is missing, and tries anew."""
