@@ -22,10 +22,12 @@ pytest_plugins = [
 # process that needs it.
 SHARING = {
     "a deployment": (
+        "e2e/test_cancelling.py",
         "e2e/test_outages.py",
         "e2e/test_own_writes.py",
         "e2e/test_overspend.py",
         "e2e/test_provider_credentials.py",
+        "e2e/test_reembedding.py",
         "e2e/test_replicas.py",
         "e2e/test_shutdown.py",
         "e2e/test_worker_crash.py",
@@ -35,6 +37,7 @@ SHARING = {
         "e2e/test_leaving_clients.py",
         "e2e/test_main_path.py",
         "e2e/test_provider_faults.py",
+        "e2e/test_reembedding_commands.py",
         "e2e/test_sources.py",
         "e2e/test_usage.py",
         "e2e/test_webhooks.py",
