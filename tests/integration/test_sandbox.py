@@ -385,3 +385,13 @@ async def test_a_confined_parser_reads_other_charsets(
     parsed = await _parse(parser, tmp_path, page.encode(charset), "a.html")
 
     assert "Words, and more of them." in parsed.text
+
+
+async def test_a_mail_in_a_mail_is_read(parser: SandboxedParser, tmp_path: Path) -> None:
+    """Python loads what writes a mail anew only then, which a parser must have done before."""
+    inner = b"Subject: Inside\n\nFound in the inner mail.\n"
+    mail = b"Subject: Outside\nMIME-Version: 1.0\nContent-Type: message/rfc822\n\n" + inner
+
+    parsed = await _parse(parser, tmp_path, mail, "mail.eml")
+
+    assert "Found in the inner mail." in parsed.text

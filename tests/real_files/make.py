@@ -2,8 +2,9 @@
 
     python tests/real_files/make.py
 
-It needs pandoc, LibreOffice (Writer, Calc, Impress), Chromium, pdfLaTeX, poppler's pdftotext and jq. The
-tests need none of these: they read `files/` and `manifest.json`, which this script writes anew.
+It needs pandoc, LibreOffice (Writer, Calc, Impress), Chromium, pdfLaTeX, poppler's pdftotext and jq, and what
+`make_mail.py` needs. The tests need none of these: they read `files/` and `manifest.json`, which this script
+writes anew.
 """
 
 from __future__ import annotations
@@ -368,6 +369,7 @@ def main() -> None:
         manifest = {"programs": read_versions(programs), "files": collection.entries}
     text = json.dumps(manifest, ensure_ascii=False, indent=1)
     (HERE / "manifest.json").write_text(f"{text}\n")
+    subprocess.run([sys.executable, HERE / "make_mail.py"], check=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Of a text that is there in several forms the plain one is taken, and HTML where 
 from __future__ import annotations
 
 import email
+import email.generator  # `as_bytes` imports it when called, and a confined parser can't open it any more
 import email.policy
 import re
 from collections.abc import Iterator, Sequence
