@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -57,45 +58,77 @@ def data() -> Iterator[Path]:
         yield directory / "data"
 
 
-def test_the_platform_key_is_shown_on_the_first_start_only(data: Path) -> None:
-    with up(data, "--port", "0") as first:
-        greeting = read_greeting(first)
-        first.send_signal(signal.SIGTERM)
-        first.communicate(timeout=START_SECONDS)
-    with up(data, "--port", "0") as second:
-        greeting_again = read_greeting(second)
+@dataclass(frozen=True)
+class TwoLives:
+    """What was seen of a node on new data, of another one beside it, of its end, and of its next start."""
 
-    key = (data / "platform.key").read_text().strip()
-    assert key in greeting
-    assert key not in greeting_again
-    assert stat.S_IMODE((data / "platform.key").stat().st_mode) == 0o600
-
-
-def test_ctrl_c_ends_the_node_and_its_servers_cleanly(data: Path) -> None:
-    with up(data, "--port", "0") as node:
-        read_greeting(node)
-        servers = psutil.Process(node.pid).children(recursive=True)
-
-        node.send_signal(signal.SIGINT)
-        _, errors = node.communicate(timeout=START_SECONDS)
-
-        assert node.returncode == 0, errors
-        assert "Traceback" not in errors
-        assert servers
-        assert not psutil.wait_procs(servers, timeout=10)[1]
+    key: str
+    key_mode: int
+    greetings: tuple[str, str]
+    beside: subprocess.CompletedProcess[str]
+    first_pid: int
+    was_undisturbed: bool
+    code: int
+    errors: str
+    servers: list[psutil.Process]
+    left: list[psutil.Process]
 
 
-def test_a_second_node_on_the_same_data_says_who_has_it(data: Path) -> None:
-    with up(data, "--port", "0") as first:
-        read_greeting(first)
-        with up(data, "--port", "0") as second:
-            output, errors = second.communicate(timeout=START_SECONDS)
+@pytest.fixture(scope="module")
+def two_lives() -> Iterator[TwoLives]:
+    with open_directory() as directory:
+        data = directory / "data"
+        with up(data, "--port", "0") as first:
+            greeting = read_greeting(first)
+            with up(data, "--port", "0") as second:
+                beside = second.communicate(timeout=START_SECONDS)
+            was_undisturbed = first.poll() is None
+            servers = psutil.Process(first.pid).children(recursive=True)
 
-        assert second.returncode == 1
-        assert output == ""
-        assert errors.count("\n") == 1
-        assert f"process {first.pid}" in errors
-        assert first.poll() is None
+            first.send_signal(signal.SIGINT)
+            _, errors = first.communicate(timeout=START_SECONDS)
+
+            _, left = psutil.wait_procs(servers, timeout=10)
+        with up(data, "--port", "0") as again:
+            greeting_again = read_greeting(again)
+        key_file = data / "platform.key"
+        yield TwoLives(
+            key=key_file.read_text().strip(),
+            key_mode=stat.S_IMODE(key_file.stat().st_mode),
+            greetings=(greeting, greeting_again),
+            beside=subprocess.CompletedProcess(second.args, second.returncode, *beside),
+            first_pid=first.pid,
+            was_undisturbed=was_undisturbed,
+            code=first.returncode,
+            errors=errors,
+            servers=servers,
+            left=left,
+        )
+
+
+def test_the_platform_key_is_shown_on_the_first_start_only(two_lives: TwoLives) -> None:
+    shown, shown_again = two_lives.greetings
+
+    assert two_lives.key in shown
+    assert two_lives.key not in shown_again
+    assert two_lives.key_mode == 0o600
+
+
+def test_a_second_node_on_the_same_data_says_who_has_it(two_lives: TwoLives) -> None:
+    beside = two_lives.beside
+
+    assert beside.returncode == 1
+    assert beside.stdout == ""
+    assert beside.stderr.count("\n") == 1
+    assert f"process {two_lives.first_pid}" in beside.stderr
+    assert two_lives.was_undisturbed
+
+
+def test_ctrl_c_ends_the_node_and_its_servers_cleanly(two_lives: TwoLives) -> None:
+    assert two_lives.code == 0, two_lives.errors
+    assert "Traceback" not in two_lives.errors
+    assert two_lives.servers
+    assert two_lives.left == []
 
 
 @pytest.mark.long
