@@ -17,6 +17,7 @@ import pytest
 from minirag_sdk.v1 import tenant_service_pb2 as pb
 from minirag_sdk.v1.tenant_service_pb2_grpc import TenantServiceStub
 
+from tests.mock_provider import MockProvider
 from tests.support.documents import README, ROOT, blocks, part, tour
 from tests.support.node import NodeProcess
 from tests.support.servers import open_directory
@@ -24,7 +25,7 @@ from tests.support.servers import open_directory
 TOOLS = ROOT / ".tools" / "bin"
 INSTALL = re.compile(r"go install (github\.com/fullstorydev/grpcurl/\S+@v[\d.]+)")
 INSTALL_SECONDS = 400
-SCRIPT_SECONDS = 100
+SCRIPT_SECONDS = 200
 NEXT = "---- next block ----"
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS + SCRIPT_SECONDS)
@@ -82,10 +83,17 @@ class Shell:
 
 
 @pytest.fixture(scope="module")
-def listening() -> Iterator[NodeProcess]:
-    with open_directory() as directory:
+def listening(mock_provider: MockProvider) -> Iterator[NodeProcess]:
+    settings = {
         # As the guide of webhooks has it, whose examples send to this machine.
-        node = NodeProcess(directory, {"MINIRAG_OUTBOUND_ALLOWED_NETWORKS": "127.0.0.1/32"})
+        "MINIRAG_OUTBOUND_ALLOWED_NETWORKS": "127.0.0.1/32",
+        # As that of documents has it. Its collections are made without an embedding model.
+        "MINIRAG_OFFERED_EMBEDDING_MODELS": "openai/text-embedding-3-small",
+        "MINIRAG_MODEL_API_BASE": mock_provider.url,
+        "MINIRAG_MODEL_API_KEY": "sk-test-provider",
+    }
+    with open_directory() as directory:
+        node = NodeProcess(directory, settings)
         try:
             node.start()
             yield node
@@ -176,11 +184,21 @@ def test_every_example_of_a_guide_works_after_the_tour(shell: Shell, page: str) 
 
     assert len(printed) == len(tour()) + len(examples)
     if page == "documents":
-        text = next(
-            output
-            for example, output in zip(examples, printed[len(tour()) :], strict=True)
-            if "GetDocumentText" in example
+        outputs = dict(zip(examples, printed[len(tour()) :], strict=True))
+        text, built, compared, over, gone = (
+            next(output for example, output in outputs.items() if word in example)
+            for word in (
+                "GetDocumentText",
+                "ReembedCollection",
+                "mean_overlap",
+                "SwitchEmbeddings",
+                "DiscardEmbeddings",
+            )
         )
         assert messages(text)[0]["text"] == "Bicycles"
+        assert "OPERATION_STATE_SUCCEEDED" in built.splitlines()[-1]
+        assert "mean_overlap" in compared
+        assert "HYBRID" in over
+        assert "OPERATION_STATE_SUCCEEDED" in gone.splitlines()[-1]
     if page == "webhooks":
         assert "webhook.test {'webhook_id': 'whk_" in (shell.home / "received.txt").read_text()
