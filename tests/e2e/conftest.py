@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+import redis
+from rq import Worker
+from rq.serializers import JSONSerializer
 
 from tests.mock_provider import MockProvider
 from tests.support.client import Client, create_tenant
@@ -17,6 +21,8 @@ from tests.support.servers import open_directory
 
 MAX_DOCUMENT_BYTES = 30_000_000
 OFFERED = "openai/mock-embed.dim-64"
+OFFERED_AND_SLOW = "openai/mock-embed.first-100.dim-64"
+OFFERED_AND_SLOWER = "openai/mock-embed.first-1500.dim-96"
 OFFERED_AND_REFUSED = "openai/mock-embed.status-400"
 """By its provider, whenever it is called."""
 IDLE_SECONDS = 4.0
@@ -73,6 +79,19 @@ class Replicated:
         """Make a tenant, and return its client at the first server."""
         return await create_tenant(self.servers[0].address, self.deployment.platform_key)
 
+    def find_working(self, job_id: UUID | None = None) -> Program | None:
+        """The worker that has this job, or any, this moment; RQ's name for it holds its pid."""
+        with redis.Redis.from_url(self.deployment.redis.url) as connection:
+            names = [
+                worker.name
+                for worker in Worker.all(connection, serializer=JSONSerializer)
+                if (held := worker.get_current_job_id()) and job_id in (None, UUID(held))
+            ]
+        for worker in self.workers:
+            if any(f"-{worker.process.pid}-" in name for name in names):
+                return worker
+        return None
+
 
 @pytest.fixture(scope="session")
 def replicated(mock_provider: MockProvider) -> Iterator[Replicated]:
@@ -82,6 +101,9 @@ def replicated(mock_provider: MockProvider) -> Iterator[Replicated]:
     """
     settings = {
         **model_settings(mock_provider.url, embedding="openai/mock-embed.first-100"),
+        "MINIRAG_OFFERED_EMBEDDING_MODELS": ",".join(
+            (OFFERED, OFFERED_AND_SLOW, OFFERED_AND_SLOWER, OFFERED_AND_REFUSED)
+        ),
         "MINIRAG_CHUNK_TOKENS": "32",
         "MINIRAG_EMBEDDING_BATCH_SIZE": "8",
         "MINIRAG_WORKER_THREADS": "1",

@@ -6,15 +6,11 @@ import asyncio
 import time
 
 import pytest
-import redis
-from qdrant_client import AsyncQdrantClient, models
-from rq import Worker
-from rq.serializers import JSONSerializer
 
 from minirag.domain.ids import IdKind
 from tests.e2e.conftest import Replicated
 from tests.support.client import Client
-from tests.support.programs import Program
+from tests.support.points import count_points
 from tests.support.rows import fetch_value, raw
 from tests.support.texts import make_text
 
@@ -32,7 +28,8 @@ async def test_killed_workers_document_is_finished_by_the_other(replicated: Repl
     while before < 24:
         await asyncio.sleep(0.05)
         before = (await client.get(document.id)).chunks_indexed
-    working = _working(replicated)
+    working = replicated.find_working()
+    assert working is not None
 
     working.kill()
 
@@ -56,20 +53,6 @@ async def _warm_up(client: Client, collection: str) -> None:
     await client.wait_ready(*(document.id for document in sent))
 
 
-def _working(replicated: Replicated) -> Program:
-    """The worker that has a job this moment; RQ keeps it under a name that holds its pid."""
-    with redis.Redis.from_url(replicated.deployment.redis.url) as connection:
-        names = [
-            worker.name
-            for worker in Worker.all(connection, serializer=JSONSerializer)
-            if worker.get_current_job_id() is not None
-        ]
-    for worker in replicated.workers:
-        if any(f"-{worker.process.pid}-" in name for name in names):
-            return worker
-    pytest.fail(f"no worker of ours has a job: {names}")
-
-
 async def _check_nothing_twice(
     replicated: Replicated, client: Client, version_id: str, document_id: str
 ) -> None:
@@ -81,13 +64,7 @@ async def _check_nothing_twice(
         "SELECT count(*) FROM chunks WHERE version_id = $1",
         raw(IdKind.DOCUMENT_VERSION, version_id),
     )
-    qdrant = AsyncQdrantClient(url=deployment.vectors_url, check_compatibility=False)
-    of_version = models.FieldCondition(
-        key="version_id",
-        match=models.MatchValue(value=str(raw(IdKind.DOCUMENT_VERSION, version_id))),
+    points = await count_points(
+        deployment.vectors_url, version_id=str(raw(IdKind.DOCUMENT_VERSION, version_id))
     )
-    points = 0
-    for each in (await qdrant.get_collections()).collections:
-        points += (await qdrant.count(each.name, models.Filter(must=[of_version]))).count
-    await qdrant.close()
     assert len(chunks) == len({chunk.id for chunk in chunks}) == rows == points == CHUNKS
