@@ -32,6 +32,7 @@ def make_msg(
     to: str = "",
     body: str = "",
     html: bytes = b"",
+    compressed_rtf: bytes = b"",
     attachments: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Return a message; empty fields are left out."""
@@ -41,6 +42,8 @@ def make_msg(
     }
     if html:
         message["__substg1.0_10130102"] = html
+    if compressed_rtf:
+        message["__substg1.0_10090102"] = compressed_rtf
     message["__properties_version1.0"] = bytes(32) + struct.pack("<IIq", SENT, 6, SENT_TIME)
     for number, (name, data) in enumerate((attachments or {}).items()):
         message[f"__attach_version1.0_#{number:08X}"] = {

@@ -12,11 +12,13 @@ from datetime import UTC, datetime, timedelta
 import olefile  # type: ignore[import-untyped]  # it ships no types
 
 from minirag.adapters.parsing.cleaning import on_one_line
+from minirag.adapters.parsing.compressed_rtf import decompress
 from minirag.adapters.parsing.content import Content
 from minirag.adapters.parsing.file_kinds import is_ole_with
 from minirag.adapters.parsing.format import Evidence, Format
 from minirag.adapters.parsing.mail import add_head
 from minirag.adapters.parsing.members import Members
+from minirag.adapters.parsing.rtf_html import is_html, read_html
 from minirag.adapters.parsing.text_building import TextBuilder
 from minirag.domain.chunks import ParsedText
 from minirag.domain.documents import FailureCode
@@ -28,7 +30,7 @@ MOST_ATTACHMENTS = 1000
 MOST_DEPTH = 3
 """Of messages that are attached to messages."""
 
-_SUBJECT, _BODY, _HTML, _SENT = "0037", "1000", "1013", 0x00390040
+_SUBJECT, _BODY, _HTML, _RTF, _SENT = "0037", "1000", "1013", "1009", 0x00390040
 _SENDER, _SENDER_ADDRESS, _TO, _CC = "0C1A", "5D01", "0E04", "0E03"
 _OLD_SENDER_ADDRESS = "0C1F"
 _DATA, _LONG_NAME, _NAME = "3701", "3707", "3704"
@@ -125,16 +127,34 @@ def _add_message(
     head = {"From": sender, "To": message.text(_TO), "Cc": message.text(_CC)}
     head |= {"Date": message.sent(), "Subject": subject}
     add_head(text, {name: on_one_line(value, 1000) for name, value in head.items()})
+    _add_body(message, content, text, members, level=level)
+    for attachment in message.attachments()[:MOST_ATTACHMENTS]:
+        _add_attachment(attachment, content, text, members, level=level + 1)
+
+
+def _add_body(
+    message: _Storage, content: Content, text: TextBuilder, members: Members, *, level: int
+) -> None:
+    """The text in the plainest form that there is; often there is one alone."""
     body = message.text(_BODY)
     if body.strip():
         text.add_block(body)
-    else:
-        html = message.binary(_HTML) or message.text(_HTML).encode()
-        if html.strip():
-            rest = content.max_text_bytes - text.byte_length
-            text.add_parsed(content.read_inside(html, "body.html", rest), below=level)
-    for attachment in message.attachments()[:MOST_ATTACHMENTS]:
-        _add_attachment(attachment, content, text, members, level=level + 1)
+        return
+    rest = content.max_text_bytes - text.byte_length
+    data, name = message.binary(_HTML) or message.text(_HTML).encode(), "body.html"
+    compressed = message.binary(_RTF)
+    if not data.strip() and compressed:
+        try:
+            data, name = decompress(compressed, limit=content.max_text_bytes), "body.rtf"
+            if is_html(data):
+                data, name = read_html(data).encode(), "body.html"
+            text.add_parsed(content.read_inside(data, name, rest), below=level)
+        except ParseFailure as failure:
+            if failure.code == FailureCode.TOO_LARGE:
+                raise
+            members.leave_out("the message's own text", failure)
+    elif data.strip():
+        text.add_parsed(content.read_inside(data, name, rest), below=level)
 
 
 def _add_attachment(
