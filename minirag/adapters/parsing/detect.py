@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minirag.adapters.parsing.content import Content
-from minirag.adapters.parsing.file_kinds import name_kind
+from minirag.adapters.parsing.file_kinds import NEWER_FORMS, name_kind
 from minirag.adapters.parsing.format import Evidence, Format
 from minirag.adapters.parsing.registry import FORMATS
 from minirag.domain.chunks import ParsedText
@@ -65,5 +65,12 @@ def _unsupported(
     what = f"the file is {kind or 'of an unknown binary format'}"
     if claimed:
         what += f", not {claimed} as its name or media type says"
+    newer = NEWER_FORMS.get(kind)
+    if newer:
+        return ParseFailure(
+            FailureCode.UNSUPPORTED_FORMAT,
+            f"{what}: open it in the program that made it or in LibreOffice, save it as {newer} or PDF, and "
+            "upload that",
+        )
     supported = ", ".join(each.name for each in formats)
     return ParseFailure(FailureCode.UNSUPPORTED_FORMAT, f"{what}: upload one of {supported}")

@@ -39,6 +39,12 @@ _ZIP_PARTS = (
     ("content.xml", "an OpenDocument file of another kind"),
 )
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+NEWER_FORMS = {
+    "a legacy Word document (.doc)": "DOCX",
+    "a legacy Excel workbook (.xls)": "XLSX",
+    "a legacy PowerPoint presentation (.ppt)": "PPTX",
+}
+"""What the same program saves, and a parser reads."""
 _OLE_STREAMS = (
     ("WordDocument", "a legacy Word document (.doc)"),
     ("Workbook", "a legacy Excel workbook (.xls)"),

@@ -41,6 +41,9 @@ _WRAPPERS = tuple(
 )
 """Around words that are part of the text; around what was deleted or moved away stand others."""
 _REFERENCES = (qn("w:footnoteReference"), qn("w:endnoteReference"))
+_COMPATIBILITY = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+_FALLBACK = f"{{{_COMPATIBILITY}}}Fallback"
+_BOX = qn("w:txbxContent")
 _HEADING_STYLE = re.compile(r"heading (\d)", re.IGNORECASE)
 _DAMAGED = "the DOCX is damaged and can't be opened: open and save it in Word, and upload that"
 
@@ -78,6 +81,8 @@ def parse(content: Content) -> ParsedText:
             text.add_block("\n".join(_rows(block)))
         else:
             _add_paragraph(text, block)
+        for words in _boxes(block):
+            text.add_block(words)
         for note in notes.of(block):
             text.add_block(note)
     return text.build(MEDIA_TYPE, document.core_properties.title or "")
@@ -115,6 +120,39 @@ def _add_paragraph(text: TextBuilder, paragraph: Paragraph) -> None:
         text.add_block(f"- {words}", "\n")
     else:
         text.add_block(words)
+
+
+def _boxes(block: Table | Paragraph) -> Iterator[str]:
+    """Yield the text boxes that are anchored in a block, each of their paragraphs on a line.
+
+    Word keeps most of them twice: as a choice for programs that know drawings, and as a fallback.
+    """
+    for box in block._element.iter(_BOX):
+        around = [element.tag for element in box.iterancestors(_BOX, _FALLBACK)]
+        if _BOX in around:
+            continue  # its words are among those of the outer one
+        if _FALLBACK in around and _has_choice(box):
+            continue
+        lines = ("".join(_own_words(each)) for each in box.iter(qn("w:p")))
+        words = "\n".join(line for line in lines if line.strip())
+        if words:
+            yield words
+
+
+def _own_words(paragraph: Any) -> Iterator[str]:
+    """The words of a paragraph without those of boxes in it."""
+    for words in paragraph.iter(qn("w:t")):
+        if next(words.iterancestors(qn("w:p"))) is paragraph:
+            yield words.text or ""
+
+
+def _has_choice(box: Any) -> bool:
+    """Whether the same box stands in the choice beside its fallback."""
+    fallback = next(box.iterancestors(_FALLBACK))
+    return any(
+        next(choice.iter(_BOX), None) is not None
+        for choice in fallback.getparent().iterchildren(f"{{{_COMPATIBILITY}}}Choice")
+    )
 
 
 class _Notes:

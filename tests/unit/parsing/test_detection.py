@@ -10,7 +10,7 @@ from minirag.adapters.parsing.content import Content
 from minirag.adapters.parsing.detect import detect, parse_content
 from minirag.errors import ParseFailure
 from tests.support.book_files import make_epub, make_odf
-from tests.support.files import OLE_SIGNATURE, PNG, make_docx, make_pdf, make_zip
+from tests.support.files import PNG, make_docx, make_pdf, make_zip
 from tests.support.office_files import make_pptx, make_xlsx
 
 PROSE = b"The quick brown fox, as they say, jumps over the lazy dog.\nAnd then it rests.\n"
@@ -104,7 +104,6 @@ def test_a_readme_that_begins_with_html_is_markdown() -> None:
         (b"\xff\xd8\xff\xe0" + bytes(range(200)), "a JPEG image"),
         (b"\x1f\x8b\x08" + bytes(range(200)), "a gzip archive"),
         (make_zip({"xl/workbook.bin": b"x"}), "a binary Excel workbook (.xlsb)"),
-        (OLE_SIGNATURE + bytes(504) + "WordDocument".encode("utf-16-le"), "(.doc)"),
         (b"\0\0\0\x18ftypmp42" + bytes(range(100)), "an MP4 video"),
         (random.Random(7).randbytes(4000), "an unknown binary format"),
     ],
