@@ -30,6 +30,7 @@ SHARING = {
         "e2e/test_reembedding.py",
         "e2e/test_replicas.py",
         "e2e/test_shutdown.py",
+        "e2e/test_throttled_workers.py",
         "e2e/test_worker_crash.py",
     ),
     "a node": (
@@ -47,6 +48,7 @@ SHARING = {
         "integration/models/",
         "integration/services/test_cancelling.py",
         "integration/services/test_provider.py",
+        "isolation/test_audit_log.py",
     ),
 }
 _GROUPS = {f"tests/{place}": group for group, places in SHARING.items() for place in places}

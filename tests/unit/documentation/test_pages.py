@@ -132,10 +132,15 @@ def test_wrong_command_lines_would_be_noticed(line: str, monkeypatch: pytest.Mon
         parse(line)
 
 
+@cache
+def whole_command() -> object:
+    return typer.main.get_command(app)
+
+
 def parse(line: str) -> None:
     """Fail if the command would refuse its command line; nothing is run."""
     words = shlex.split(line)[1:]
-    command: object = typer.main.get_command(app)
+    command: object = whole_command()
     while isinstance(command, TyperGroup):
         if not words or words[0] in {"--help", "--version"}:
             return
