@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 
 from tests.isolation.contract import RPC_OF_REQUEST, Rpc
 
-CALL_SECONDS = 60.0
+CALL_SECONDS = 120.0
 SHORTEST_QUOTED = 8
 """Characters of a sent value that an answer can be said to quote."""
 DETAILS_KEY = "grpc-status-details-bin"
