@@ -165,5 +165,5 @@ def _show_counts(output: Output, operation: operation_pb.Operation) -> None:
             for one in operation.erased
             if one.count or left.get((one.store, one.kind), "0") != "0"
         ),
-        empty="Nothing is counted yet.",
+        empty="Nothing is counted yet." if is_under_way(operation) else "Nothing was erased.",
     )

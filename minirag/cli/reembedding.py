@@ -60,7 +60,11 @@ def reembed_collection(
     begun = session.call(session.documents.ReembedCollection, request).operation
     follow(session, begun, wait=wait)
     if wait and not session.output.as_json:
-        now = "It is searched so now. Back" if switch else "Searches are as they were. Over"
+        now = (
+            "It is searched so now. To go back"
+            if switch
+            else "Searches are as they were. To go over"
+        )
         session.output.show(f"{now}: minirag collection switch {shlex.quote(collection)}")
 
 
