@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from minirag.domain.documents import DocumentState
-from minirag.domain.jobs import Job
+from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import VectorFilter
 from minirag.errors import MiniRagError, Unavailable
 from minirag.services.ingestion_work import NoLongerWanted
@@ -74,22 +74,36 @@ class Cancellation:
         """Take away points and chunks of a cancelled version; False when it isn't one (any more).
 
         Its progress is forgotten first: a retry that comes from then on begins anew, and one that came
-        before goes on with all of its points.
+        before goes on with all of its points. A worker that is held up for longer than its lease may come
+        here when a retry is long done: it takes no chunk away then, and points at most in one call, after
+        which it has them looked for.
         """
         async with self._uow.tenant(tenant_id) as uow:
             if not await uow.documents.clear_version(version_id):
                 return False
         where = VectorFilter(version_ids=(version_id,))
         for space in await self._spaces.list_all(tenant_id):
+            if not await self._is_cancelled(tenant_id, version_id):
+                break
             await self._vectors.delete(tenant_id, space, where)
             left = await self._vectors.count(tenant_id, space, where)
-            if left:
+            if left and await self._is_cancelled(tenant_id, version_id):
                 raise Unavailable(f"{left} points are still there after their deletion")
         removed = 1
         while removed:
             async with self._uow.tenant(tenant_id) as uow:
+                # Locks the version, which a retry does, too.
+                if not await uow.documents.clear_version(version_id):
+                    if await uow.documents.get_version(version_id) is not None:
+                        await uow.jobs.add(JobKind.REPAIR_VERSION, version_id)
+                    return False
                 removed = await uow.chunks.remove_some(version_id, limit=CHUNKS_PER_TRANSACTION)
         return True
+
+    async def _is_cancelled(self, tenant_id: UUID, version_id: UUID) -> bool:
+        async with self._uow.tenant(tenant_id) as uow:
+            version = await uow.documents.get_version(version_id)
+        return version is not None and version.state is DocumentState.CANCELLED
 
     async def _until_stopped(self, tenant_id: UUID, version_id: UUID) -> None:
         while True:

@@ -237,6 +237,10 @@ class Ingestion:
                 work.version.id, DocumentState.FAILED, failure=failure
             )
             if not is_failed:
+                # Another worker published it just before its points were erased.
+                current = await uow.documents.get_version(work.version.id)
+                if current is not None and current.state is DocumentState.READY:
+                    await uow.jobs.add(JobKind.REPAIR_VERSION, current.id)
                 return
             document = await uow.documents.get(work.document.id)
             if document is not None:
