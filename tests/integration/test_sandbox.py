@@ -159,7 +159,7 @@ async def test_too_much_text_is_refused(parser: SandboxedParser, tmp_path: Path)
     assert len(longest.text) == MAX_TEXT_BYTES
 
 
-@pytest.mark.parametrize("lie", ["page", "heading", "nul", "level"])
+@pytest.mark.parametrize("lie", ["page", "page number", "heading", "endless title", "nul", "level"])
 async def test_a_result_that_breaks_the_rules_is_not_believed(
     parser: SandboxedParser, tmp_path: Path, lie: str
 ) -> None:

@@ -169,6 +169,10 @@ def _parse(content: Content) -> ParsedText:
             "page": ParsedText("text", MEDIA_TYPE, pages=(PageSpan(1, 0, 99),)),
             "heading": ParsedText("text", MEDIA_TYPE, headings=(HeadingMark(1, "t", -3),)),
             "nul": ParsedText("te\0xt", MEDIA_TYPE),
+            "page number": ParsedText("text", MEDIA_TYPE, pages=(PageSpan(10**12, 0, 4),)),
+            "endless title": ParsedText(
+                "text", MEDIA_TYPE, headings=(HeadingMark(1, "t" * 10_000_000, 0),)
+            ),
             "level": ParsedText("text", MEDIA_TYPE, headings=(HeadingMark(0, "t", 0),)),
         }
         return lies[argument]

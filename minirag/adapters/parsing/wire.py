@@ -26,6 +26,9 @@ LONGEST_CONTROL_MESSAGE = 8 * 1024
 LONGEST_HEADER = 32 * 1024 * 1024
 LONGEST_NAME = 255
 LONGEST_REASON = 600
+LONGEST_TITLE = 1000
+"""Of a heading: each chunk below it holds it."""
+HIGHEST_PAGE = 10_000_000
 
 _FRAME = struct.Struct("!IQ")  # bytes of the JSON header, bytes of the text after it
 FRAME_BYTES = _FRAME.size
@@ -121,10 +124,13 @@ def _check(parsed: ParsedText, text_bytes: int) -> None:
     """Everything that the rest of the application takes for granted of what is told about a text."""
     if "\0" in parsed.title or len(parsed.media_type) > 200:
         raise BrokenFrame("NUL in it, or an endless media type")
-    position = 0
+    position, number = 0, 1
     for page in parsed.pages:
         if not (type(page.number) is type(page.start) is type(page.end) is int):
             raise BrokenFrame("a page's values")
+        if not number <= page.number <= HIGHEST_PAGE:
+            raise BrokenFrame("a page's number")
+        number = page.number
         if not position <= page.start <= page.end <= text_bytes:
             raise BrokenFrame("a page's span")
         position = page.end
@@ -134,8 +140,8 @@ def _check(parsed: ParsedText, text_bytes: int) -> None:
             raise BrokenFrame("a heading's values")
         if not position <= heading.start <= text_bytes or not 1 <= heading.level <= 9:
             raise BrokenFrame("a heading's place")
-        if "\0" in heading.title:
-            raise BrokenFrame("NUL in a heading")
+        if "\0" in heading.title or len(heading.title) > LONGEST_TITLE:
+            raise BrokenFrame("NUL in a heading, or an endless one")
         heading.title.encode()
         position = heading.start
     parsed.title.encode()
