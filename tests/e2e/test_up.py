@@ -22,6 +22,9 @@ from tests.support.servers import open_directory
 COMMAND = [sys.executable, "-c", "from minirag.cli.main import run; run()", "up"]
 START_SECONDS = 60
 
+# The first one waits for both lives of a node.
+pytestmark = pytest.mark.timeout(4 * START_SECONDS)
+
 
 @contextmanager
 def up(data: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
