@@ -85,8 +85,9 @@ class ReembeddingService:
                 context.tenant_id, OperationKind.REEMBED_COLLECTION, collection_id, wanted
             )
             await uow.operations.add(operation)
+            # As it was read: others might have begun, and ended, and be discarding what they made.
             if not await uow.reembedding.begin(
-                collection_id, operation.id, model, if_revision=if_revision
+                collection_id, operation.id, model, if_revision=collection.revision
             ):
                 raise _changed_meanwhile()
             await uow.jobs.add(JobKind.REEMBED_COLLECTION, operation.id)
