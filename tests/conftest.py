@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadFileScheduling, Scheduling
 
@@ -17,6 +18,10 @@ pytest_plugins = [
     "tests.support.redis",
     "tests.support.provider",
 ]
+
+# How long an example takes says more of the machine than of what is tested.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # Modules and folders that share something which takes long to start or to import, and is so once in each
 # process that needs it.
