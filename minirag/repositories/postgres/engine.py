@@ -6,9 +6,10 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.pool import NullPool
 
 CONNECT_TIMEOUT = 5.0
 STATEMENT_CACHE_SIZE = 512
@@ -30,8 +31,11 @@ class _NoPool(NullPool):
     `NullPool` leaves such a connection half closed, and logs the cancellation as an error.
     """
 
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        record.invalidate()
+    _sqla_logger_namespace = "sqlalchemy.pool.NullPool"  # else its lines are taken for ours
+
+    def _close_connection(self, connection: DBAPIConnection, *, terminate: bool = False) -> None:
+        # This still says goodbye to the server where nobody interrupts it.
+        super()._close_connection(connection, terminate=True)
 
 
 def create_engine(
