@@ -183,8 +183,12 @@ class LedgerRunner:
         self._lease = lease
         self.refused = 0
         self.raising: set[UUID] = set()
+        self.first: set[UUID] = set()
+        """Those that it was told go first."""
 
     async def run(self, tenant_id: UUID, job_id: UUID, *, goes_first: bool = False) -> None:
+        if goes_first:
+            self.first.add(job_id)
         if job_id in self.raising:
             raise RuntimeError("a fault that the runner doesn't expect")
         owner = f"{os.getpid()}:{uuid4().hex}"
