@@ -158,6 +158,7 @@ class Container:
             self.bell,
             embedding_model=settings.embedding_model,
             offered_models=split_names(settings.offered_embedding_models),
+            chunk_sizes=chunk_sizes(settings),
         )
         self.documents = DocumentService(uow, adapters.blobs, self.bell)
         self.runs = DocumentRuns(uow, self.bell)

@@ -15,6 +15,7 @@ from minirag.services.bulk_erasure import BulkErasure
 from minirag.services.cancelling import Cancellation
 from minirag.services.courtesy import Courtesy
 from minirag.services.embedding_batches import EmbeddingBatches
+from minirag.services.embedding_comparison import EmbeddingComparer
 from minirag.services.erasure import Erasure
 from minirag.services.ingestion import Ingestion
 from minirag.services.jobs import JobRunner
@@ -87,7 +88,14 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         spaces,
         points,
         meter,
-        shared.retriever,
+        EmbeddingComparer(
+            uow,
+            adapters.embeddings,
+            meter,
+            shared.retriever,
+            batch_size=settings.embedding_batch_size,
+            timeout=settings.embedding_timeout,
+        ),
         chunk_sizes=chunk_sizes(settings),
     )
     return JobRunner(

@@ -106,6 +106,9 @@ def show_comparison(output: Output, comparison: operation_pb.EmbeddingComparison
     """Print how the results of sample queries differ, and the queries whose results differ most."""
     queries = list(comparison.queries)
     former, new = model_word(comparison.former_model), model_word(comparison.new_model)
+    if comparison.former_error:
+        output.show(f"{former} couldn't be asked any more: {comparison.former_error}")
+        return
     if not queries:
         output.show(f"From {former} to {new}: there was no query to compare them by.")
         return
@@ -122,7 +125,7 @@ def show_comparison(output: Output, comparison: operation_pb.EmbeddingComparison
         ("Query", "Same results", "Same first", "First before ID", "First now ID"),
         (
             (
-                one.query,
+                one.query or f"the beginning of {one.sample_chunk_id}",
                 f"{one.overlap:.0%}",
                 "yes" if _has_same_first(one) else "no",
                 next(iter(one.former_chunk_ids), ""),

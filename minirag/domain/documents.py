@@ -41,6 +41,8 @@ class Collection:
     chunk_sizes: ChunkSizes | None = None
     """Of versions that are uploaded from now on; None means the server's."""
     standby: StandbyEmbeddings | None = None
+    embedding_changes: int = 0
+    """How often embeddings came to stand beside, were complete, changed places, or went."""
 
     @property
     def models(self) -> frozenset[str]:

@@ -43,8 +43,11 @@ class QueryComparison:
     """Chunks that a query finds by each, best first."""
 
     query: str
+    """Empty when it was the beginning of a chunk: what documents say is kept in their chunks only."""
     former: tuple[UUID, ...]
     new: tuple[UUID, ...]
+    chunk_id: UUID | None = None
+    """The chunk of which it was the beginning."""
 
     @property
     def overlap(self) -> float:
@@ -64,15 +67,23 @@ class EmbeddingComparison:
     depth: int
     """Results of a query that are compared, at most."""
     queries: tuple[QueryComparison, ...]
+    former_error: str = ""
+    """Why the former embeddings couldn't be asked; empty when they could."""
+    means: tuple[float, float] | None = None
+    """`mean_overlap` and `same_first` of queries that were left out of what was read."""
 
     @property
     def mean_overlap(self) -> float:
         """0..1; 1 without any query."""
+        if self.means is not None:
+            return self.means[0]
         return _mean([query.overlap for query in self.queries])
 
     @property
     def same_first(self) -> float:
         """The share of the queries with the same first result, 0..1; 1 without any query."""
+        if self.means is not None:
+            return self.means[1]
         return _mean([float(query.has_same_first) for query in self.queries])
 
     def to_json(self) -> Mapping[str, Any]:
@@ -80,9 +91,12 @@ class EmbeddingComparison:
             "former_model": self.former_model,
             "new_model": self.new_model,
             "depth": self.depth,
+            "former_error": self.former_error,
+            "means": [self.mean_overlap, self.same_first],
             "queries": [
                 {
                     "query": one.query,
+                    "chunk_id": one.chunk_id and one.chunk_id.hex,
                     "former": [each.hex for each in one.former],
                     "new": [each.hex for each in one.new],
                 }
@@ -92,8 +106,10 @@ class EmbeddingComparison:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> EmbeddingComparison | None:
+        """Read it, without the queries if they were left out; None when nothing was compared yet."""
         if not stored:
             return None
+        mean_overlap, same_first = stored["means"]
         return cls(
             stored["former_model"],
             stored["new_model"],
@@ -103,9 +119,12 @@ class EmbeddingComparison:
                     one["query"],
                     tuple(UUID(each) for each in one["former"]),
                     tuple(UUID(each) for each in one["new"]),
+                    one["chunk_id"] and UUID(one["chunk_id"]),
                 )
-                for one in stored["queries"]
+                for one in stored.get("queries", ())
             ),
+            stored["former_error"],
+            None if "queries" in stored else (mean_overlap, same_first),
         )
 
 

@@ -109,6 +109,7 @@ class BulkErasure:
         async with self._uow.tenant(tenant_id) as uow:
             # The housekeeping takes away what came of them.
             await uow.uploads.abandon(collection_id)
+            await uow.operations.forget_comparisons(collection_id)
             await uow.collections.remove(collection_id)
             if operation is not None:
                 remaining = add_counts(operation.remaining, [left])

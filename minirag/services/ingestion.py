@@ -6,7 +6,7 @@ after each batch, so that a crash or a 429 repeats one batch and not the documen
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import dataclass
 from uuid import UUID
 
 from minirag.domain.chunks import Chunk, ChunkSizes
@@ -18,7 +18,14 @@ from minirag.domain.documents import (
 )
 from minirag.domain.jobs import Job, JobKind
 from minirag.domain.retrieval import VectorFilter
-from minirag.errors import Conflict, LimitExceeded, ParseFailure, ProviderRejected
+from minirag.errors import (
+    Conflict,
+    LimitExceeded,
+    MiniRagError,
+    ParseFailure,
+    ProviderRejected,
+    ProviderUnavailable,
+)
 from minirag.services.blob_keys import version_prefix
 from minirag.services.cancelling import Cancellation
 from minirag.services.courtesy import Courtesy
@@ -41,8 +48,17 @@ from minirag.services.splitting import Splitter
 from minirag.services.webhook_events import announce, document_failed, document_ready
 from minirag.services.work_accounts import read_uploader
 
-REFUSED_DELAY = 5.0
-"""Seconds until a version whose collection's new model was refused looks whether it is still to have it."""
+STANDBY_DELAY = 30.0
+"""Seconds until a version that the model of embeddings beside couldn't embed tries it again, if they are
+still to be kept up."""
+
+
+@dataclass(slots=True)
+class _Complete:
+    """In which models' spaces a version has all its points, after so many changes of its collection's."""
+
+    changes: int
+    models: set[str]
 
 
 class Ingestion:
@@ -104,7 +120,7 @@ class Ingestion:
         except ProviderRejected as error:
             await self._fail(work, Failure(FailureCode.EMBEDDING_REJECTED, error.message))
         except LimitExceeded as error:
-            await self._show_waiting(work, error)
+            await self._show_waiting(work, FailureCode.QUOTA_EXCEEDED, error)
             raise
         finally:
             for record in work.unrecorded:
@@ -122,13 +138,13 @@ class Ingestion:
         was_begun = bool(progress.indexed or progress.ahead)
         await self._batches.index(work, space, progress, first)
         # What an earlier attempt has done may have been done by another model, before a switch.
-        complete = set() if was_begun else {work.embedding_model}
+        complete = _Complete(work.embedding_changes, set() if was_begun else {work.embedding_model})
         await self._courtesy.hold_back(work.context.tenant_id)
         while not await self._publish(work, count, complete):
             await self._batches.note(work, progress)
             await self._complete(work, complete)
 
-    async def _complete(self, work: Work, complete: set[str]) -> None:
+    async def _complete(self, work: Work, complete: _Complete) -> None:
         """Give the version its points by all models that its collection has now, and by no others."""
         async with self._uow.tenant(work.context) as uow:
             await require_wanted(uow, work)
@@ -136,18 +152,23 @@ class Ingestion:
         if collection is None:
             raise NoLongerWanted
         await self._points.erase(
-            work.context.tenant_id, work.version.id, complete - collection.models
+            work.context.tenant_id, work.version.id, complete.models - collection.models
         )
-        complete &= collection.models
-        for model in sorted(collection.models - complete):
+        if complete.changes != collection.embedding_changes:
+            # Points of it may have been discarded, with others by a model that has come back since.
+            complete.changes, complete.models = collection.embedding_changes, set()
+        for model in sorted(collection.models - complete.models):
             try:
                 await self._points.fill(work, model)
-            except ProviderRejected as error:
-                if not _is_on_its_way(collection.standby, model):
+            except (ProviderRejected, ProviderUnavailable) as error:
+                if model == collection.embedding_model:
                     raise
-                # A re-embedding by a model that its provider refuses ends soon, and harms no document.
-                raise TryLater(REFUSED_DELAY, error.message, counts=False) from error
-            complete.add(model)
+                if isinstance(error, ProviderRejected) and _is_complete(collection.standby):
+                    raise _refused_by_standby(model, error) from error
+                # Of new embeddings it is the re-embedding that a refusal ends, and no document.
+                await self._show_waiting(work, FailureCode.EMBEDDING_REJECTED, error)
+                raise TryLater(STANDBY_DELAY, error.message, counts=False) from error
+            complete.models.add(model)
 
     async def give_up(self, job: Job, error: str) -> None:
         """End the version as FAILED after the last attempt."""
@@ -184,19 +205,28 @@ class Ingestion:
                     return None
             calls_models = is_start and any(collection.models)
             uploader = await read_uploader(uow, version, tenant.limits, calls_models=calls_models)
-        return Work(uploader, document, version, collection.embedding_model, sizes)
+        return Work(
+            uploader,
+            document,
+            version,
+            collection.embedding_model,
+            sizes,
+            collection.embedding_changes,
+        )
 
-    async def _publish(self, work: Work, count: int, complete: Collection[str]) -> bool:
+    async def _publish(self, work: Work, count: int, complete: _Complete) -> bool:
         """Switch searches over to this version, and have all older ones erased, in one transaction.
 
         False, and nothing is done, when the models in whose spaces it is `complete` aren't those of its
-        collection: it is being re-embedded, say.
+        collection, or other changes of these were made: it is being re-embedded, say.
         """
         async with self._uow.tenant(work.context) as uow:
             collection = await uow.reembedding.share(work.document.collection_id)
             if collection is None:
                 raise NoLongerWanted
-            if collection.models != frozenset(complete):
+            if collection.models != complete.models:
+                return False
+            if collection.embedding_changes != complete.changes:
                 return False
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.EMBEDDING, chunks_indexed=count
@@ -249,9 +279,9 @@ class Ingestion:
                 # The upload brought new metadata for the document; the published points have the old.
                 await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
 
-    async def _show_waiting(self, work: Work, error: LimitExceeded) -> None:
+    async def _show_waiting(self, work: Work, code: FailureCode, error: MiniRagError) -> None:
         """Tell in the document what it waits for; the next progress takes the word back."""
-        waits = Failure(FailureCode.QUOTA_EXCEEDED, f"{error.message}; it goes on by itself")
+        waits = Failure(code, f"{error.message}; it goes on by itself")
         async with self._uow.tenant(work.context) as uow:
             await uow.documents.set_version_state(
                 work.version.id, DocumentState.EMBEDDING, failure=waits
@@ -288,5 +318,12 @@ class Ingestion:
             await self._vectors.delete(tenant_id, space, where)
 
 
-def _is_on_its_way(standby: StandbyEmbeddings | None, model: str) -> bool:
-    return standby is not None and standby.model == model and not standby.is_complete
+def _is_complete(standby: StandbyEmbeddings | None) -> bool:
+    return standby is not None and standby.is_complete
+
+
+def _refused_by_standby(model: str, error: ProviderRejected) -> ProviderRejected:
+    return ProviderRejected(
+        f"{error.message} (said of {model!r}, whose embeddings stand beside those that the collection is"
+        " searched by: have them discarded with DiscardEmbeddings, and retry the document)"
+    )

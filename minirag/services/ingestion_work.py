@@ -28,6 +28,8 @@ class Work:
     embedding_model: str
     """By which it is embedded first, if not only."""
     chunk_sizes: ChunkSizes
+    embedding_changes: int = 0
+    """Of the collection, when the work was begun."""
     unrecorded: list[UsageRecord] = field(default_factory=list)
     """Of batches that were embedded; they are written with the progress that they made."""
 

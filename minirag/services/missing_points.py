@@ -37,21 +37,24 @@ class MissingPoints:
         self._batches = batches
         self._meter = meter
 
-    async def fill(self, work: Work, model: str, look: Look | None = None) -> None:
+    async def fill(self, work: Work, model: str, look: Look | None = None) -> bool:
         """Embed and index what the model's space lacks of the version, on the work's account.
 
-        `look` is called before each batch of embeddings, and may raise. Raises what a batch of embeddings
-        raises, and `TryLater` when another tenant's turn has come and something was written.
+        Return whether some of it was there already, by an earlier attempt that may have known other
+        metadata. `look` is called before each batch of embeddings, and may raise. Raises what a batch of
+        embeddings raises, and `TryLater` when another tenant's turn has come and something was written.
         """
         space = await self._spaces.open(work.context, model)
         stint = self._batches.begin_stint(work)
-        after = -1
+        after, was_begun = -1, False
         while chunks := await self._read_page(work, after):
             after = chunks[-1].ordinal
-            has_written = await self._write_missing(work, space, chunks, look)
+            written = await self._write_missing(work, space, chunks, look)
+            was_begun = was_begun or written < len(chunks)
             # An attempt that only finds what is there would never come further.
-            if has_written and await stint.is_over():
+            if written and await stint.is_over():
                 raise TryLater(0.0, "another tenant's turn", counts=False)
+        return was_begun
 
     async def erase(self, tenant_id: UUID, version_id: UUID, models: Iterable[str]) -> None:
         """Take away the version's points in the models' spaces."""
@@ -61,9 +64,10 @@ class MissingPoints:
             if space is not None:
                 await self._vectors.delete(tenant_id, space, where)
 
-    async def look_back(self, work: Work, models: Iterable[str]) -> None:
+    async def look_back(self, work: Work, models: Iterable[str], *, was_begun: bool) -> None:
         """After points of a published version were written in the spaces of these models: take them away if
-        an erasure or a discarding may have passed before, and bring metadata that changed meanwhile to them.
+        an erasure or a discarding may have passed before, and bring metadata that changed meanwhile, or since
+        an earlier attempt, to them.
         """
         tenant_id, version_id = work.context.tenant_id, work.version.id
         async with self._uow.tenant(tenant_id) as uow:
@@ -72,8 +76,9 @@ class MissingPoints:
             if await find_kept_tenant(uow, tenant_id) is None:
                 document = None
             is_shown = document is not None and _is_published(document, version_id)
-            if document is not None and is_shown and document.metadata != work.document.metadata:
-                await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
+            if document is not None and is_shown:
+                if was_begun or document.metadata != work.document.metadata:
+                    await uow.jobs.add(JobKind.UPDATE_METADATA, document.id)
         if collection is not None and is_shown:
             await self.erase(tenant_id, version_id, set(models) - collection.models)
             return
@@ -87,8 +92,8 @@ class MissingPoints:
 
     async def _write_missing(
         self, work: Work, space: EmbeddingSpace, chunks: list[Chunk], look: Look | None
-    ) -> bool:
-        """Return whether any was missing."""
+    ) -> int:
+        """Return how many were missing."""
         where = VectorFilter(chunk_ids=tuple(chunk.id for chunk in chunks))
         points = await self._vectors.scan(
             work.context.tenant_id, space, where, after=None, limit=len(chunks)
@@ -106,7 +111,7 @@ class MissingPoints:
                     recorded = await work.record_usage(uow, self._meter)
                 del work.unrecorded[:recorded]
                 start = batch[-1].ordinal + 1
-        return bool(missing)
+        return len(missing)
 
 
 def _is_published(document: Document, version_id: UUID) -> bool:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Collection as Names
+from dataclasses import replace
 from uuid import UUID
 
 from minirag.domain.access import TenantContext
+from minirag.domain.chunks import ChunkSizes
 from minirag.domain.documents import Collection
 from minirag.domain.ids import IdKind, encode_id, new_id
 from minirag.domain.jobs import JobKind
@@ -34,8 +36,11 @@ class ReembeddingService:
         *,
         embedding_model: str,
         offered_models: Names[str] = (),
+        chunk_sizes: ChunkSizes | None = None,
     ) -> None:
-        """`embedding_model` is the server's own, `offered_models` are others that its operator offers."""
+        """`embedding_model` is the server's own, `offered_models` are others that its operator offers;
+        `chunk_sizes` are shown for collections that have none of their own."""
+        self._chunk_sizes = chunk_sizes
         self._uow = uow
         self._wake_relay = wake_relay
         self._embedding_model = embedding_model
@@ -58,11 +63,11 @@ class ReembeddingService:
         searched by, and while others stand beside or are being discarded.
         """
         model = self._embedding_model if model is None else model
-        if model not in self._offered_models:
-            raise _model_not_offered(model)
         async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
                 return await _read_operation(uow, UUID(outcome["operation_id"]))
+            if model not in self._offered_models:
+                raise _model_not_offered(model)
             collection = await _read(uow, collection_id, if_revision)
             if collection.standby is not None:
                 raise _others_stand_beside(collection)
@@ -110,7 +115,7 @@ class ReembeddingService:
         """
         async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
-                return await _read(uow, collection_id, None)
+                return self._with_sizes(await _read(uow, collection_id, None))
             collection = await _read(uow, collection_id, if_revision)
             if collection.standby is None:
                 raise _none_stand_beside()
@@ -130,7 +135,10 @@ class ReembeddingService:
                 encode_id(IdKind.COLLECTION, collection_id),
                 embedding_model=switched.embedding_model,
             )
-        return switched
+        return self._with_sizes(switched)
+
+    def _with_sizes(self, collection: Collection) -> Collection:
+        return replace(collection, chunk_sizes=collection.chunk_sizes or self._chunk_sizes)
 
     async def discard(
         self,
@@ -156,8 +164,9 @@ class ReembeddingService:
                     f"the new embeddings are being built: call the operation {named} off with"
                     " CancelOperation, which discards them"
                 )
+            # As it was read: after a switch in between, it would be the other model's that go.
             operation = await end_standby(
-                uow, collection_id, collection.standby.operation_id, if_revision=if_revision
+                uow, collection_id, collection.standby.operation_id, if_revision=collection.revision
             )
             if operation is None:
                 raise _changed_meanwhile()

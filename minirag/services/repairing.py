@@ -40,16 +40,17 @@ class Repair:
         if loaded is None:
             return
         work, models = loaded
+        was_begun = False
         try:
             for model in models:
-                await self._points.fill(work, model)
+                was_begun = await self._points.fill(work, model) or was_begun
         except NoLongerWanted:
             pass  # looked at below
         finally:
             for record in work.unrecorded:
                 self._meter.keep(record)
             work.unrecorded.clear()
-        await self._points.look_back(work, models)
+        await self._points.look_back(work, models, was_begun=was_begun)
 
     async def give_up(self, job: Job, error: str) -> None:
         """The next reconciliation finds what is missing, and tries anew."""

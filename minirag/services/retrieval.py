@@ -80,12 +80,13 @@ class Retriever:
         plan: SearchPlan | None = None,
         assistant_id: UUID | None = None,
         is_covered: bool = False,
+        query_vectors: dict[str, tuple[float, ...]] | None = None,
     ) -> SearchOutcome:
         """Return up to `settings.limit` passages, best first.
 
         `plan` saves a transaction when the caller has one already; else it is made from the ids. The
         embedding of the query is accounted to `assistant_id`; it `is_covered` when an answer's budget was
-        reserved with it.
+        reserved with it. `query_vectors`, by model, are those of a query that is embedded already.
         Raises `NotFound` for a collection that isn't the tenant's, `FailedPrecondition` for a dense
         search without an embedding model, and the embedding provider's errors.
         """
@@ -94,9 +95,10 @@ class Retriever:
                 plan = await plan_search(uow, collection_ids, settings.mode)
         if not plan.by_model:
             return SearchOutcome((), plan.mode)
-        query_vectors = await self._embed_query(
-            context, plan, query, timeout, assistant_id, is_covered=is_covered
-        )
+        if query_vectors is None:
+            query_vectors = await self._embed_query(
+                context, plan, query, timeout, assistant_id, is_covered=is_covered
+            )
         wanted = settings.limit
         fetch = max(wanted * CANDIDATES_PER_RESULT, MIN_CANDIDATES)
         results: list[RetrievedChunk] = []
@@ -189,7 +191,7 @@ class Retriever:
         if len(vector) != space.dimensions:
             raise FailedPrecondition(
                 f"the model {space.model!r} now gives {len(vector)} dimensions and its collections hold"
-                f" {space.dimensions}: set the former model, or upload into a new collection"
+                f" {space.dimensions}: re-embed them by another model with ReembedCollection"
             )
         return await self._vectors.search_dense(
             context.tenant_id, space, vector, where=where, limit=fetch

@@ -71,6 +71,7 @@ class TenantErasure:
             if any(row.count for row in rows):
                 raise Unavailable(f"rows are still there after their deletion: {_name(rows)}")
             await uow.operations.close_others(operation_id or job.id)
+            await uow.operations.forget_comparisons(None)
             if operation_id is not None:
                 await uow.operations.finish(operation_id, OperationState.SUCCEEDED, [*rows, *left])
         # An upload that was under way may have stored its blob in between; from here on none is accepted.

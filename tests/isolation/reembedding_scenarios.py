@@ -14,6 +14,11 @@ from tests.isolation.stage import Scenario, Stage
 THEIR_OPERATION = new_id()
 
 
+async def _compare(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
+    comparison = EmbeddingComparison("", "another", 10, ())
+    assert await unit.operations.compare(stage.their("operations"), comparison)
+
+
 async def _begin(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
     assert await unit.reembedding.begin(stage.their("collections"), THEIR_OPERATION, "another")
 
@@ -31,6 +36,9 @@ async def _publish(unit: PostgresTenantUnitOfWork, stage: Stage) -> None:
 REEMBEDDING_SCENARIOS: Mapping[str, Scenario] = {
     "PostgresOperationRepository.compare": Scenario(
         lambda r, s: r.compare(s.their("operations"), EmbeddingComparison("", "another", 10, ())),
+    ),
+    "PostgresOperationRepository.forget_comparisons": Scenario(
+        lambda r, s: r.forget_comparisons(None), _compare
     ),
     "PostgresReembeddingRepository.begin": Scenario(
         lambda r, s: r.begin(s.their("collections"), s.ours, "another"),

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 
-from minirag.adapters.chunking import estimate_tokens
+from minirag.adapters.chunk_measures import estimate_tokens
 from minirag.adapters.models.question_terms import QuestionTerms
 from minirag.adapters.models.sentence_choice import Candidate, choose_sentences, read_candidates
 from minirag.domain.chats import FinishReason
@@ -28,7 +28,7 @@ class ExtractiveChatModels:
     """`ChatModels` that answers with the sentences of the passages that match the question best.
 
     Each sentence stands on a line of its own, followed by its mark `[n]`. The same request always gives
-    the same answer. Tokens are counted by `chunking.estimate_tokens`: the question and the passages as
+    the same answer. Tokens are counted by `chunk_measures.estimate_tokens`: the question and the passages as
     input, the answer as output. Answers cost nothing.
     """
 

@@ -56,12 +56,16 @@ def _encode_comparison(comparison: EmbeddingComparison) -> pb.EmbeddingCompariso
         depth=comparison.depth,
         mean_overlap=comparison.mean_overlap,
         same_first=comparison.same_first,
+        former_error=comparison.former_error,
         queries=(
             pb.QueryComparison(
                 query=one.query,
                 overlap=one.overlap,
                 former_chunk_ids=[encode_id(IdKind.CHUNK, each) for each in one.former],
                 new_chunk_ids=[encode_id(IdKind.CHUNK, each) for each in one.new],
+                sample_chunk_id=(
+                    None if one.chunk_id is None else encode_id(IdKind.CHUNK, one.chunk_id)
+                ),
             )
             for one in comparison.queries
         ),

@@ -12,6 +12,7 @@ ALTER TABLE collections
     ADD COLUMN standby_model text,
     ADD COLUMN standby_complete boolean NOT NULL DEFAULT false,
     ADD COLUMN standby_operation_id uuid,
+    ADD COLUMN embedding_changes bigint NOT NULL DEFAULT 0,
     ADD CONSTRAINT collections_standby_check CHECK (
         (standby_model IS NULL) = (standby_operation_id IS NULL)
         AND standby_model IS DISTINCT FROM embedding_model

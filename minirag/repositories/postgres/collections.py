@@ -110,6 +110,7 @@ class PostgresCollectionRepository:
                 "update_time": collection.update_time,
                 "revision": collection.revision,
                 "standby_complete": False,
+                "embedding_changes": 0,
                 **encode_sizes(collection.chunk_sizes),
             },
         )
@@ -207,4 +208,5 @@ def collection_from_row(row: Row[Any], document_count: int) -> Collection:
         document_count=document_count,
         chunk_sizes=decode_sizes(row.chunk_tokens, row.chunk_overlap_tokens),
         standby=standby,
+        embedding_changes=row.embedding_changes,
     )

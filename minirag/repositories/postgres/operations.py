@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     type_coerce,
     union_all,
@@ -103,7 +104,11 @@ _CANCEL = (
 )
 _TAKE = (
     update(operations)
-    .where(*_IS_THE_OPERATION, _IS_OPEN)
+    .where(
+        *_IS_THE_OPERATION,
+        _IS_OPEN,
+        or_(operations.c.position == _POSITION, operations.c.position == type_coerce({}, JSONB())),
+    )
     .values(
         state=OperationState.RUNNING.value,
         start_time=func.least(operations.c.start_time, func.clock_timestamp()),
@@ -135,6 +140,25 @@ _COMPARE = (
     update(operations)
     .where(*_IS_THE_OPERATION, _IS_OPEN)
     .values(comparison=bindparam("new_comparison", type_=JSONB()))
+)
+# What it was compared by, and what was found, are the collection's.
+_FORGET_COMPARISONS = (
+    update(operations)
+    .where(
+        operations.c.tenant_id == _TENANT,
+        operations.c.subject_id
+        == func.coalesce(bindparam("of_subject", type_=Uuid()), operations.c.subject_id),
+        operations.c.comparison != type_coerce({}, JSONB()),
+    )
+    .values(comparison=type_coerce({}, JSONB()))
+)
+# A page may have a thousand, and each of them fifty queries.
+_LISTED = [column for column in operations.c if column is not operations.c.comparison]
+_LIST = select(
+    *_LISTED,
+    operations.c.comparison.op("-", return_type=JSONB())(literal("queries", Text())).label(
+        "comparison"
+    ),
 )
 _CLOSE_OTHERS = (
     update(operations)
@@ -194,7 +218,7 @@ class PostgresOperationRepository:
         return None if row is None else operation_from_row(row)
 
     async def list_page(self, *, after: UUID | None, limit: int) -> list[Operation]:
-        statement = self._narrow(select(operations)).order_by(operations.c.id.desc()).limit(limit)
+        statement = self._narrow(_LIST).order_by(operations.c.id.desc()).limit(limit)
         if after is not None:
             statement = statement.where(operations.c.id < after)
         return [operation_from_row(row) for row in await self._transaction.all(statement)]
@@ -216,14 +240,14 @@ class PostgresOperationRepository:
         remaining: Sequence[StoreCount] = (),
         *,
         error: str = "",
-    ) -> None:
+    ) -> bool:
         values = {
             "last_error": error,
             **self._of(operation_id),
             "new_state": state.value,
             "counts": _encode(remaining),
         }
-        await self._transaction.execute(_FINISH, values)
+        return await self._transaction.changes(_FINISH, values) > 0
 
     async def cancel(self, operation_id: UUID) -> bool:
         return await self._transaction.changes(_CANCEL, self._of(operation_id)) > 0
@@ -265,6 +289,10 @@ class PostgresOperationRepository:
     async def compare(self, operation_id: UUID, comparison: EmbeddingComparison) -> bool:
         values = {**self._of(operation_id), "new_comparison": dict(comparison.to_json())}
         return await self._transaction.changes(_COMPARE, values) > 0
+
+    async def forget_comparisons(self, subject_id: UUID | None) -> None:
+        values = {"of_tenant": self._tenant_id, "of_subject": subject_id}
+        await self._transaction.execute(_FORGET_COMPARISONS, values)
 
     async def close_others(self, operation_id: UUID) -> int:
         return await self._transaction.changes(_CLOSE_OTHERS, self._of(operation_id))

@@ -25,6 +25,7 @@ _IS_OF_THE_OPERATION = collections.c.standby_operation_id == _OPERATION
 _CHANGED = {
     "update_time": func.clock_timestamp(),
     "revision": collections.c.revision + 1,
+    "embedding_changes": collections.c.embedding_changes + 1,
 }
 _NONE = {"standby_model": None, "standby_complete": False, "standby_operation_id": None}
 
@@ -89,7 +90,7 @@ _LIST = text(
 # By digest: the choice is spread over the documents, and over the chunks of each, and stays the same.
 _SAMPLE = text(
     f"""
-    SELECT c.text FROM (
+    SELECT c.id, c.text FROM (
         SELECT v.tenant_id, v.id, md5(v.id::text) AS digest,
                ('x' || left(md5(v.id::text), 7))::bit(28)::int % v.chunk_count AS ordinal
         FROM (SELECT d.tenant_id, d.published_version_id {_PUBLISHED}) p
@@ -158,9 +159,9 @@ class PostgresReembeddingRepository:
         rows = await self._transaction.all(_LIST, values)
         return [(row.id, row.published_version_id) for row in rows]
 
-    async def sample_texts(self, collection_id: UUID, *, limit: int) -> list[str]:
+    async def sample_texts(self, collection_id: UUID, *, limit: int) -> list[tuple[UUID, str]]:
         values = {**self._of(collection_id), "page_limit": limit}
-        return [row.text for row in await self._transaction.all(_SAMPLE, values)]
+        return [(row.id, row.text) for row in await self._transaction.all(_SAMPLE, values)]
 
     def _of(self, collection_id: UUID, operation_id: UUID | None = None) -> dict[str, Any]:
         values: dict[str, Any] = {"of_tenant": self._tenant_id, "of_collection": collection_id}

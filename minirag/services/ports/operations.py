@@ -28,7 +28,7 @@ class OperationRepository(Protocol):
         """The one that is PENDING or RUNNING."""
 
     async def list_page(self, *, after: UUID | None, limit: int) -> list[Operation]:
-        """Newest first."""
+        """Newest first, comparisons without their queries."""
 
     async def hasten(self, operation_id: UUID) -> None:
         """Let one that is PENDING begin now."""
@@ -46,14 +46,15 @@ class OperationRepository(Protocol):
         remaining: Sequence[StoreCount] = (),
         *,
         error: str = "",
-    ) -> None:
-        """To a last state; nothing to one that has one."""
+    ) -> bool:
+        """To a last state; False, and nothing is done, for one that has one."""
 
     async def cancel(self, operation_id: UUID) -> bool:
         """To CANCELLED; False for one that has ended."""
 
     async def take(self, operation_id: UUID, position: Mapping[str, Any], *, total: int) -> bool:
-        """To RUNNING, with what is worked on next; False for one that has ended. `total` only grows."""
+        """To RUNNING, with what is worked on next; `total` only grows. False for one that has ended, or that
+        somebody else works on at another position."""
 
     async def move(
         self, operation_id: UUID, position: Mapping[str, Any], to: Mapping[str, Any]
@@ -76,6 +77,9 @@ class OperationRepository(Protocol):
 
     async def compare(self, operation_id: UUID, comparison: EmbeddingComparison) -> bool:
         """Write down how results differ; False for one that has ended."""
+
+    async def forget_comparisons(self, subject_id: UUID | None) -> None:
+        """Their subject goes: forget how results differed, and by which queries; None for all subjects."""
 
     async def close_others(self, operation_id: UUID) -> int:
         """The tenant goes: cancel all its operations that are open but this one; return how many."""

@@ -49,5 +49,5 @@ class ReembeddingRepository(Protocol):
     ) -> list[tuple[UUID, UUID]]:
         """(document_id, version_id) of those, by document id, past `after`."""
 
-    async def sample_texts(self, collection_id: UUID, *, limit: int) -> list[str]:
-        """Of chunks of as many documents, always the same ones while those stay the same."""
+    async def sample_texts(self, collection_id: UUID, *, limit: int) -> list[tuple[UUID, str]]:
+        """(chunk_id, text) of chunks of as many documents, always the same ones while those stay the same."""

@@ -177,3 +177,42 @@ async def test_more_is_never_done_than_there_is(
 
     after = await read(uow, operation)
     assert (after.position, after.done, after.total) == ({}, 2, 2)
+
+
+async def test_list_leaves_the_compared_queries_out(
+    uow: PostgresUnitOfWorkFactory, tenant_id: UUID
+) -> None:
+    made = await add(uow, tenant_id, comparison=COMPARISON)
+
+    async with uow.tenant(tenant_id) as unit:
+        (listed,) = await unit.operations.list_page(after=None, limit=9)
+
+    assert listed.id == made.id
+    assert listed.comparison is not None
+    assert listed.comparison.queries == ()
+    assert listed.comparison.mean_overlap == COMPARISON.mean_overlap == 0.5
+    assert listed.comparison.same_first == COMPARISON.same_first
+
+
+async def test_comparisons_of_a_subject_that_goes_are_forgotten(
+    uow: PostgresUnitOfWorkFactory, tenant_id: UUID
+) -> None:
+    gone, kept = [await add(uow, tenant_id, comparison=COMPARISON) for _ in range(2)]
+
+    async with uow.tenant(tenant_id) as unit:
+        await unit.operations.forget_comparisons(gone.subject_id)
+
+    assert (await read(uow, gone)).comparison is None
+    assert (await read(uow, kept)).comparison == COMPARISON
+
+
+async def test_worker_that_was_held_up_does_not_set_the_operation_back(
+    uow: PostgresUnitOfWorkFactory, operation: Operation
+) -> None:
+    async with uow.tenant(operation.tenant_id) as unit:
+        first = await unit.operations.take(operation.id, {"after": "x"}, total=5)
+        again = await unit.operations.take(operation.id, {"after": "x"}, total=5)
+        late = await unit.operations.take(operation.id, {"after": "a"}, total=5)
+
+    assert (first, again, late) == (True, True, False)
+    assert (await read(uow, operation)).position == {"after": "x"}

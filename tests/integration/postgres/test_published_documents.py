@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from minirag.domain.documents import Collection, Document, DocumentState
-from minirag.domain.ids import new_id
+from minirag.domain.ids import chunk_id, new_id
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
 from tests.integration.postgres.records import (
     add_collection,
@@ -94,7 +94,9 @@ async def test_sample_is_of_as_many_documents_and_stays_the_same(
 
     async def sample(limit: int) -> list[str]:
         async with uow.tenant(collection.tenant_id) as unit:
-            return await unit.reembedding.sample_texts(collection.id, limit=limit)
+            return [
+                text for _, text in await unit.reembedding.sample_texts(collection.id, limit=limit)
+            ]
 
     whole, some, again = await sample(100), await sample(10), await sample(10)
 
@@ -119,4 +121,4 @@ async def test_sample_is_of_what_is_published_in_the_collection(
     async with uow.tenant(tenant_id) as unit:
         sample = await unit.reembedding.sample_texts(collection.id, limit=9)
 
-    assert sample == [f"{shown.id} 0"]
+    assert sample == [(chunk_id(shown.version.id, 0), f"{shown.id} 0")]

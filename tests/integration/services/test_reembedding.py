@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from minirag.domain.chunks import ChunkSizes
 from minirag.domain.documents import Collection, Document, DocumentState
+from minirag.domain.ids import IdKind, encode_id
 from minirag.domain.jobs import JobKind
 from minirag.domain.operations import Operation, OperationKind, OperationState
-from minirag.domain.retrieval import VectorFilter
+from minirag.domain.retrieval import EmbeddingSpace, VectorFilter
 from minirag.errors import (
     Conflict,
     FailedPrecondition,
     PermissionDenied,
     ProviderRejected,
     ProviderThrottled,
+    ProviderUnavailable,
 )
-from minirag.services import cancelling, reembedding_work
+from minirag.services import cancelling, embedding_comparison
 from minirag.services.calling_off import OperationCanceller
+from minirag.services.jobs import TryLater
 from minirag.services.operations import OperationService
 from minirag.services.reembedding import ReembeddingService
 from tests.integration.postgres.records import make_request
@@ -270,8 +275,10 @@ async def test_without_queries_beginnings_of_chunks_are_compared(
 
     comparison = (await read(world, operation)).comparison
     assert comparison is not None
-    assert len({one.query for one in comparison.queries}) == len(ANIMALS)
-    assert all(one.query.startswith("The ") for one in comparison.queries)
+    # What documents say isn't kept beyond them: the chunks are named.
+    assert {one.query for one in comparison.queries} == {""}
+    assert len({one.chunk_id for one in comparison.queries}) == len(ANIMALS)
+    assert all(one.new[0] == one.chunk_id for one in comparison.queries)
 
 
 async def test_lexical_retrieval_can_be_gone_over_to_and_needs_no_model(
@@ -347,7 +354,7 @@ async def test_called_off_reembedding_stops_and_is_taken_away(
 async def test_model_that_rejects_a_text_ends_it_with_a_reason_and_nothing_else_changes(
     world: World, service: ReembeddingService, collection: Collection
 ) -> None:
-    await world.add_ready(collection, paragraphs(*ANIMALS))
+    document = await world.add_ready(collection, paragraphs(*ANIMALS))
     operation = await begin(world, service, collection)
     world.embeddings.failures += [None, ProviderRejected("no such model")]
 
@@ -356,6 +363,7 @@ async def test_model_that_rejects_a_text_ends_it_with_a_reason_and_nothing_else_
     failed = await read(world, operation)
     assert failed.state is OperationState.FAILED
     assert "no such model" in failed.error
+    assert encode_id(IdKind.DOCUMENT, document.id) in failed.error
     assert await points(world, OTHER) == 0
     assert (await reread(world, collection)).standby is None
     assert len(await world.find("walrus", collection)) == len(ANIMALS)
@@ -563,14 +571,14 @@ async def test_ended_operation_is_not_switched_to_by_a_worker_that_comes_late(
     document = await world.add_ready(collection, paragraphs(*ANIMALS))
     operation = await begin(world, service, collection, switch_when_built=True)
     job = await world.take_job(JobKind.REEMBED_COLLECTION)
-    compare = reembedding_work.Reembedding._compare
+    compare = embedding_comparison.EmbeddingComparer.compare
 
-    async def call_off(self: Any, task: Any) -> Any:
-        comparison = await compare(self, task)
+    async def call_off(*given: Any, **named: Any) -> Any:
+        comparison = await compare(*given, **named)
         await canceller.cancel(world.context, operation.id, request=None)
         return comparison
 
-    monkeypatch.setattr(reembedding_work.Reembedding, "_compare", call_off)
+    monkeypatch.setattr(embedding_comparison.EmbeddingComparer, "compare", call_off)
     await world.reembedding.reembed(job)
     await world.run_jobs()
 
@@ -579,6 +587,196 @@ async def test_ended_operation_is_not_switched_to_by_a_worker_that_comes_late(
     assert (after.embedding_model, after.standby) == (MODEL, None)
     assert await points(world, OTHER) == 0
     assert await is_ready(world, document)
+
+
+async def test_former_model_that_is_served_no_more_does_not_hold_a_collection_back(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    operation = await begin(
+        world, service, collection, sample_queries=("walrus",), switch_when_built=True
+    )
+    embed = world.embeddings.embed
+
+    async def without_the_former(model: str, *given: Any, **named: Any) -> Any:
+        if model == MODEL:
+            raise ProviderRejected("the model was retired")
+        return await embed(model, *given, **named)
+
+    world.embeddings.embed = without_the_former
+    await world.run_jobs()
+
+    done, changed = await read(world, operation), await reread(world, collection)
+    assert done.state is OperationState.SUCCEEDED
+    assert done.comparison is not None
+    assert done.comparison.former_error == "the model was retired"
+    assert done.comparison.queries[0].new
+    assert changed.embedding_model == OTHER
+    # It stands beside, and says what to do when it refuses what comes in.
+    refused = await world.upload(collection, paragraphs("stork"))
+    await world.run_jobs()
+    failure = (await world.documents.get(world.context, refused.id)).version.failure
+    assert failure is not None
+    assert "DiscardEmbeddings" in failure.reason
+    await discard(world, service, collection)
+    await world.runs.retry(world.context, refused.id, request=None)
+    await world.run_jobs()
+    assert await is_ready(world, refused)
+
+
+async def test_provider_that_is_away_now_and_then_does_not_end_it(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*topics(8)))
+    await begin(world, service, collection)
+    job = await world.take_job(JobKind.REEMBED_COLLECTION)
+    world.embeddings.failures += [None, None, ProviderUnavailable("away")]
+
+    with pytest.raises(TryLater) as later:
+        await world.reembedding.reembed(job)
+    world.embeddings.failures.append(ProviderUnavailable("away"))
+    with pytest.raises(ProviderUnavailable):  # nothing was done in between: this one counts
+        await world.reembedding.reembed(job)
+
+    assert not later.value.counts
+
+
+async def test_new_model_that_is_away_fails_no_document(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await begin(world, service, collection)
+    document = await world.upload(collection, paragraphs("walrus"))
+    job = await world.take_job(JobKind.INGEST_VERSION)
+    embed = world.embeddings.embed
+
+    async def without_the_new(model: str, *given: Any, **named: Any) -> Any:
+        if model == OTHER:
+            raise ProviderUnavailable("away")
+        return await embed(model, *given, **named)
+
+    world.embeddings.embed = without_the_new
+    with pytest.raises(TryLater) as later:
+        await world.ingestion.ingest_version(job)
+
+    waiting = (await world.documents.get(world.context, document.id)).version
+    assert not later.value.counts
+    assert waiting.state is DocumentState.EMBEDDING
+    assert waiting.failure is not None
+    assert "away" in waiting.failure.reason
+
+
+async def test_embeddings_discarded_and_made_anew_while_a_version_is_built_are_whole(
+    world: World,
+    service: ReembeddingService,
+    canceller: OperationCanceller,
+    collection: Collection,
+) -> None:
+    first = await begin(world, service, collection)
+    await world.upload(collection, paragraphs(*ANIMALS))
+    job = await world.take_job(JobKind.INGEST_VERSION)
+    again: list[Operation] = []
+
+    async def make_anew() -> None:
+        if again or await points(world, OTHER) != BATCH_SIZE:
+            return
+        await canceller.cancel(world.context, first.id, request=None)
+        await world.reembedding.discard(await world.take_job(JobKind.DISCARD_EMBEDDINGS))
+        await world.fetch("DELETE FROM jobs WHERE tenant_id = $1", world.tenant_id)
+        again.append(await begin(world, service, collection))
+        await world.reembedding.reembed(await world.take_job(JobKind.REEMBED_COLLECTION))
+
+    world.vectors.after["upsert"] = make_anew
+    await world.ingestion.ingest_version(job)
+
+    assert (await read(world, again[0])).state is OperationState.SUCCEEDED
+    assert await points(world, OTHER) == len(ANIMALS)
+    assert await sweep(world) == {}
+
+
+async def test_worker_that_discards_late_has_written_anew_what_it_took_away(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    await begin(world, service, collection)
+    await world.run_jobs()
+    await discard(world, service, collection)
+    job = await world.take_job(JobKind.DISCARD_EMBEDDINGS)
+
+    async def make_anew() -> None:
+        await world.run_jobs()  # another worker discards
+        await begin(world, service, collection)
+        await world.run_jobs()
+
+    delete_points = world.vectors.inner.delete
+
+    async def delete_late(tenant_id: UUID, space: EmbeddingSpace, where: VectorFilter) -> None:
+        if space.model == OTHER:
+            world.vectors.inner.delete = delete_points
+            await make_anew()
+        await delete_points(tenant_id, space, where)
+
+    world.vectors.inner.delete = delete_late
+    await world.reembedding.discard(job)
+    await world.run_jobs()
+
+    assert await points(world, OTHER) == len(ANIMALS)
+    assert await sweep(world) == {}
+
+
+async def test_metadata_changed_between_two_attempts_reaches_the_points_of_the_first(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    document = await world.add_ready(collection, paragraphs(*ANIMALS), metadata={"year": 1})
+    await begin(world, service, collection)
+    job = await world.take_job(JobKind.REEMBED_COLLECTION)
+    await world.fetch("DELETE FROM jobs WHERE tenant_id = $1", world.tenant_id)
+
+    async def change() -> None:
+        # It reaches the points of before; the worker writes one batch more, and dies.
+        world.vectors.before.clear()
+        async with world.uow.inner.tenant(world.tenant_id) as unit:
+            await unit.documents.update_metadata(document.id, metadata={"year": 2})
+            await unit.jobs.add(JobKind.UPDATE_METADATA, document.id)
+        await world.run_jobs()
+
+    async def die() -> None:
+        world.vectors.after.clear()
+        world.faults.arm(1)
+
+    world.vectors.before["upsert"] = change
+    world.vectors.after["upsert"] = die
+    with pytest.raises(CrashError):
+        await world.reembedding.reembed(job)
+    world.faults.arm(None)
+    await world.reembedding.reembed(job)
+    await world.run_jobs()
+
+    assert await sweep(world) == {}
+
+
+async def test_comparison_goes_with_its_collection(
+    world: World, service: ReembeddingService, collection: Collection
+) -> None:
+    await world.add_ready(collection, paragraphs(*ANIMALS))
+    operation = await begin(world, service, collection, sample_queries=("what they look for",))
+    await world.run_jobs()
+
+    await delete(world, collection)
+    await world.run_jobs()
+
+    assert (await read(world, operation)).comparison is None
+
+
+async def test_switch_shows_the_chunking_of_the_server_where_there_is_no_other(
+    world: World, collection: Collection
+) -> None:
+    service = ReembeddingService(
+        world.uow.inner, world._wake, embedding_model=OTHER, chunk_sizes=ChunkSizes(32)
+    )
+    await begin(world, service, collection)
+    await world.run_jobs()
+
+    assert (await switch(world, service, collection)).chunk_sizes == ChunkSizes(32)
 
 
 async def is_ready(world: World, document: Document) -> bool:

@@ -35,6 +35,7 @@ from minirag.services.clock import utc_now
 from minirag.services.courtesy import Courtesy
 from minirag.services.documents import DocumentService
 from minirag.services.embedding_batches import BatchLimits, EmbeddingBatches
+from minirag.services.embedding_comparison import EmbeddingComparer
 from minirag.services.erasure import Erasure
 from minirag.services.generations import GenerationLedger
 from minirag.services.ingestion import Ingestion
@@ -220,7 +221,14 @@ class World:
             self.spaces,
             self._make_points(),
             self.meter,
-            self.retriever,
+            EmbeddingComparer(
+                self.uow,
+                self.embeddings,
+                self.meter,
+                self.retriever,
+                batch_size=BATCH_SIZE,
+                timeout=5,
+            ),
             chunk_sizes=ChunkSizes(CHUNK_TOKENS),
         )
         self.ledger = GenerationLedger(self.uow, self.background, self.pricing)

@@ -25,47 +25,47 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"minirag/v1/operation_service.proto\x12\nminirag.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x03\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x04type\x18\x02 \x01(\x0e\x32\x19.minirag.v1.OperationType\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.minirag.v1.OperationState\x12\x12\n\nsubject_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12&\n\x06\x65rased\x18\t \x03(\x0b\x32\x16.minirag.v1.StoreCount\x12)\n\tremaining\x18\n \x03(\x0b\x32\x16.minirag.v1.StoreCount\x12\x0c\n\x04\x64one\x18\x0b \x01(\x03\x12\r\n\x05total\x18\x0c \x01(\x03\x12%\n\x05\x64rift\x18\r \x03(\x0b\x32\x16.minirag.v1.DriftCount\x12\x0f\n\x07\x64ry_run\x18\x0e \x01(\x08\x12\x33\n\ncomparison\x18\x0f \x01(\x0b\x32\x1f.minirag.v1.EmbeddingComparison\"\xa5\x01\n\x13\x45mbeddingComparison\x12\x14\n\x0c\x66ormer_model\x18\x01 \x01(\t\x12\x11\n\tnew_model\x18\x02 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x03 \x01(\x05\x12\x14\n\x0cmean_overlap\x18\x04 \x01(\x01\x12\x12\n\nsame_first\x18\x05 \x01(\x01\x12,\n\x07queries\x18\x06 \x03(\x0b\x32\x1b.minirag.v1.QueryComparison\"b\n\x0fQueryComparison\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0f\n\x07overlap\x18\x02 \x01(\x01\x12\x18\n\x10\x66ormer_chunk_ids\x18\x03 \x03(\t\x12\x15\n\rnew_chunk_ids\x18\x04 \x03(\t\"J\n\nDriftCount\x12\r\n\x05store\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\x03\x12\x10\n\x08repaired\x18\x04 \x01(\x03\"8\n\nStoreCount\x12\r\n\x05store\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"+\n\x13GetOperationRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"@\n\x14GetOperationResponse\x12(\n\toperation\x18\x01 \x01(\x0b\x32\x15.minirag.v1.Operation\">\n\x15ListOperationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x16ListOperationsResponse\x12)\n\noperations\x18\x01 \x03(\x0b\x32\x15.minirag.v1.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x14WaitOperationRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"S\n\x15WaitOperationResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\toperation\x18\x02 \x01(\x0b\x32\x15.minirag.v1.Operation\"B\n\x16\x43\x61ncelOperationRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"C\n\x17\x43\x61ncelOperationResponse\x12(\n\toperation\x18\x01 \x01(\x0b\x32\x15.minirag.v1.Operation\"J\n\x10ReconcileRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"=\n\x11ReconcileResponse\x12(\n\toperation\x18\x01 \x01(\x0b\x32\x15.minirag.v1.Operation*\x87\x02\n\rOperationType\x12\x1e\n\x1aOPERATION_TYPE_UNSPECIFIED\x10\x00\x12 \n\x1cOPERATION_TYPE_DELETE_TENANT\x10\x01\x12$\n OPERATION_TYPE_DELETE_COLLECTION\x10\x02\x12\"\n\x1eOPERATION_TYPE_PURGE_DOCUMENTS\x10\x03\x12\x1c\n\x18OPERATION_TYPE_RECONCILE\x10\x04\x12%\n!OPERATION_TYPE_REEMBED_COLLECTION\x10\x05\x12%\n!OPERATION_TYPE_DISCARD_EMBEDDINGS\x10\x06*\xc5\x01\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_STATE_PENDING\x10\x01\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x02\x12\x1d\n\x19OPERATION_STATE_SUCCEEDED\x10\x03\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x04\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\x05\x32\xbc\x03\n\x10OperationService\x12Q\n\x0cGetOperation\x12\x1f.minirag.v1.GetOperationRequest\x1a .minirag.v1.GetOperationResponse\x12W\n\x0eListOperations\x12!.minirag.v1.ListOperationsRequest\x1a\".minirag.v1.ListOperationsResponse\x12V\n\rWaitOperation\x12 .minirag.v1.WaitOperationRequest\x1a!.minirag.v1.WaitOperationResponse0\x01\x12Z\n\x0f\x43\x61ncelOperation\x12\".minirag.v1.CancelOperationRequest\x1a#.minirag.v1.CancelOperationResponse\x12H\n\tReconcile\x12\x1c.minirag.v1.ReconcileRequest\x1a\x1d.minirag.v1.ReconcileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"minirag/v1/operation_service.proto\x12\nminirag.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x03\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x04type\x18\x02 \x01(\x0e\x32\x19.minirag.v1.OperationType\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.minirag.v1.OperationState\x12\x12\n\nsubject_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12&\n\x06\x65rased\x18\t \x03(\x0b\x32\x16.minirag.v1.StoreCount\x12)\n\tremaining\x18\n \x03(\x0b\x32\x16.minirag.v1.StoreCount\x12\x0c\n\x04\x64one\x18\x0b \x01(\x03\x12\r\n\x05total\x18\x0c \x01(\x03\x12%\n\x05\x64rift\x18\r \x03(\x0b\x32\x16.minirag.v1.DriftCount\x12\x0f\n\x07\x64ry_run\x18\x0e \x01(\x08\x12\x33\n\ncomparison\x18\x0f \x01(\x0b\x32\x1f.minirag.v1.EmbeddingComparison\"\xbb\x01\n\x13\x45mbeddingComparison\x12\x14\n\x0c\x66ormer_model\x18\x01 \x01(\t\x12\x11\n\tnew_model\x18\x02 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x03 \x01(\x05\x12\x14\n\x0cmean_overlap\x18\x04 \x01(\x01\x12\x12\n\nsame_first\x18\x05 \x01(\x01\x12,\n\x07queries\x18\x06 \x03(\x0b\x32\x1b.minirag.v1.QueryComparison\x12\x14\n\x0c\x66ormer_error\x18\x07 \x01(\t\"{\n\x0fQueryComparison\x12\r\n\x05query\x18\x01 \x01(\t\x12\x0f\n\x07overlap\x18\x02 \x01(\x01\x12\x18\n\x10\x66ormer_chunk_ids\x18\x03 \x03(\t\x12\x15\n\rnew_chunk_ids\x18\x04 \x03(\t\x12\x17\n\x0fsample_chunk_id\x18\x05 \x01(\t\"J\n\nDriftCount\x12\r\n\x05store\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\x03\x12\x10\n\x08repaired\x18\x04 \x01(\x03\"8\n\nStoreCount\x12\r\n\x05store\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"+\n\x13GetOperationRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"@\n\x14GetOperationResponse\x12(\n\toperation\x18\x01 \x01(\x0b\x32\x15.minirag.v1.Operation\">\n\x15ListOperationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x16ListOperationsResponse\x12)\n\noperations\x18\x01 \x03(\x0b\x32\x15.minirag.v1.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x14WaitOperationRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\"S\n\x15WaitOperationResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\toperation\x18\x02 \x01(\x0b\x32\x15.minirag.v1.Operation\"B\n\x16\x43\x61ncelOperationRequest\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"C\n\x17\x43\x61ncelOperationResponse\x12(\n\toperation\x18\x01 \x01(\x0b\x32\x15.minirag.v1.Operation\"J\n\x10ReconcileRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"=\n\x11ReconcileResponse\x12(\n\toperation\x18\x01 \x01(\x0b\x32\x15.minirag.v1.Operation*\x87\x02\n\rOperationType\x12\x1e\n\x1aOPERATION_TYPE_UNSPECIFIED\x10\x00\x12 \n\x1cOPERATION_TYPE_DELETE_TENANT\x10\x01\x12$\n OPERATION_TYPE_DELETE_COLLECTION\x10\x02\x12\"\n\x1eOPERATION_TYPE_PURGE_DOCUMENTS\x10\x03\x12\x1c\n\x18OPERATION_TYPE_RECONCILE\x10\x04\x12%\n!OPERATION_TYPE_REEMBED_COLLECTION\x10\x05\x12%\n!OPERATION_TYPE_DISCARD_EMBEDDINGS\x10\x06*\xc5\x01\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_STATE_PENDING\x10\x01\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x02\x12\x1d\n\x19OPERATION_STATE_SUCCEEDED\x10\x03\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x04\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\x05\x32\xbc\x03\n\x10OperationService\x12Q\n\x0cGetOperation\x12\x1f.minirag.v1.GetOperationRequest\x1a .minirag.v1.GetOperationResponse\x12W\n\x0eListOperations\x12!.minirag.v1.ListOperationsRequest\x1a\".minirag.v1.ListOperationsResponse\x12V\n\rWaitOperation\x12 .minirag.v1.WaitOperationRequest\x1a!.minirag.v1.WaitOperationResponse0\x01\x12Z\n\x0f\x43\x61ncelOperation\x12\".minirag.v1.CancelOperationRequest\x1a#.minirag.v1.CancelOperationResponse\x12H\n\tReconcile\x12\x1c.minirag.v1.ReconcileRequest\x1a\x1d.minirag.v1.ReconcileResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'minirag.v1.operation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATIONTYPE']._serialized_start=1671
-  _globals['_OPERATIONTYPE']._serialized_end=1934
-  _globals['_OPERATIONSTATE']._serialized_start=1937
-  _globals['_OPERATIONSTATE']._serialized_end=2134
+  _globals['_OPERATIONTYPE']._serialized_start=1718
+  _globals['_OPERATIONTYPE']._serialized_end=1981
+  _globals['_OPERATIONSTATE']._serialized_start=1984
+  _globals['_OPERATIONSTATE']._serialized_end=2181
   _globals['_OPERATION']._serialized_start=84
   _globals['_OPERATION']._serialized_end=590
   _globals['_EMBEDDINGCOMPARISON']._serialized_start=593
-  _globals['_EMBEDDINGCOMPARISON']._serialized_end=758
-  _globals['_QUERYCOMPARISON']._serialized_start=760
-  _globals['_QUERYCOMPARISON']._serialized_end=858
-  _globals['_DRIFTCOUNT']._serialized_start=860
-  _globals['_DRIFTCOUNT']._serialized_end=934
-  _globals['_STORECOUNT']._serialized_start=936
-  _globals['_STORECOUNT']._serialized_end=992
-  _globals['_GETOPERATIONREQUEST']._serialized_start=994
-  _globals['_GETOPERATIONREQUEST']._serialized_end=1037
-  _globals['_GETOPERATIONRESPONSE']._serialized_start=1039
-  _globals['_GETOPERATIONRESPONSE']._serialized_end=1103
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1105
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1167
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1169
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1261
-  _globals['_WAITOPERATIONREQUEST']._serialized_start=1263
-  _globals['_WAITOPERATIONREQUEST']._serialized_end=1307
-  _globals['_WAITOPERATIONRESPONSE']._serialized_start=1309
-  _globals['_WAITOPERATIONRESPONSE']._serialized_end=1392
-  _globals['_CANCELOPERATIONREQUEST']._serialized_start=1394
-  _globals['_CANCELOPERATIONREQUEST']._serialized_end=1460
-  _globals['_CANCELOPERATIONRESPONSE']._serialized_start=1462
-  _globals['_CANCELOPERATIONRESPONSE']._serialized_end=1529
-  _globals['_RECONCILEREQUEST']._serialized_start=1531
-  _globals['_RECONCILEREQUEST']._serialized_end=1605
-  _globals['_RECONCILERESPONSE']._serialized_start=1607
-  _globals['_RECONCILERESPONSE']._serialized_end=1668
-  _globals['_OPERATIONSERVICE']._serialized_start=2137
-  _globals['_OPERATIONSERVICE']._serialized_end=2581
+  _globals['_EMBEDDINGCOMPARISON']._serialized_end=780
+  _globals['_QUERYCOMPARISON']._serialized_start=782
+  _globals['_QUERYCOMPARISON']._serialized_end=905
+  _globals['_DRIFTCOUNT']._serialized_start=907
+  _globals['_DRIFTCOUNT']._serialized_end=981
+  _globals['_STORECOUNT']._serialized_start=983
+  _globals['_STORECOUNT']._serialized_end=1039
+  _globals['_GETOPERATIONREQUEST']._serialized_start=1041
+  _globals['_GETOPERATIONREQUEST']._serialized_end=1084
+  _globals['_GETOPERATIONRESPONSE']._serialized_start=1086
+  _globals['_GETOPERATIONRESPONSE']._serialized_end=1150
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1152
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1214
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1216
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1308
+  _globals['_WAITOPERATIONREQUEST']._serialized_start=1310
+  _globals['_WAITOPERATIONREQUEST']._serialized_end=1354
+  _globals['_WAITOPERATIONRESPONSE']._serialized_start=1356
+  _globals['_WAITOPERATIONRESPONSE']._serialized_end=1439
+  _globals['_CANCELOPERATIONREQUEST']._serialized_start=1441
+  _globals['_CANCELOPERATIONREQUEST']._serialized_end=1507
+  _globals['_CANCELOPERATIONRESPONSE']._serialized_start=1509
+  _globals['_CANCELOPERATIONRESPONSE']._serialized_end=1576
+  _globals['_RECONCILEREQUEST']._serialized_start=1578
+  _globals['_RECONCILEREQUEST']._serialized_end=1652
+  _globals['_RECONCILERESPONSE']._serialized_start=1654
+  _globals['_RECONCILERESPONSE']._serialized_end=1715
+  _globals['_OPERATIONSERVICE']._serialized_start=2184
+  _globals['_OPERATIONSERVICE']._serialized_end=2628
 # @@protoc_insertion_point(module_scope)

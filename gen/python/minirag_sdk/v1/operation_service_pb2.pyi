@@ -77,32 +77,36 @@ class Operation(_message.Message):
     def __init__(self, id: _Optional[str] = ..., type: _Optional[_Union[OperationType, str]] = ..., state: _Optional[_Union[OperationState, str]] = ..., subject_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., erased: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., remaining: _Optional[_Iterable[_Union[StoreCount, _Mapping]]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., drift: _Optional[_Iterable[_Union[DriftCount, _Mapping]]] = ..., dry_run: _Optional[bool] = ..., comparison: _Optional[_Union[EmbeddingComparison, _Mapping]] = ...) -> None: ...
 
 class EmbeddingComparison(_message.Message):
-    __slots__ = ("former_model", "new_model", "depth", "mean_overlap", "same_first", "queries")
+    __slots__ = ("former_model", "new_model", "depth", "mean_overlap", "same_first", "queries", "former_error")
     FORMER_MODEL_FIELD_NUMBER: _ClassVar[int]
     NEW_MODEL_FIELD_NUMBER: _ClassVar[int]
     DEPTH_FIELD_NUMBER: _ClassVar[int]
     MEAN_OVERLAP_FIELD_NUMBER: _ClassVar[int]
     SAME_FIRST_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
+    FORMER_ERROR_FIELD_NUMBER: _ClassVar[int]
     former_model: str
     new_model: str
     depth: int
     mean_overlap: float
     same_first: float
     queries: _containers.RepeatedCompositeFieldContainer[QueryComparison]
-    def __init__(self, former_model: _Optional[str] = ..., new_model: _Optional[str] = ..., depth: _Optional[int] = ..., mean_overlap: _Optional[float] = ..., same_first: _Optional[float] = ..., queries: _Optional[_Iterable[_Union[QueryComparison, _Mapping]]] = ...) -> None: ...
+    former_error: str
+    def __init__(self, former_model: _Optional[str] = ..., new_model: _Optional[str] = ..., depth: _Optional[int] = ..., mean_overlap: _Optional[float] = ..., same_first: _Optional[float] = ..., queries: _Optional[_Iterable[_Union[QueryComparison, _Mapping]]] = ..., former_error: _Optional[str] = ...) -> None: ...
 
 class QueryComparison(_message.Message):
-    __slots__ = ("query", "overlap", "former_chunk_ids", "new_chunk_ids")
+    __slots__ = ("query", "overlap", "former_chunk_ids", "new_chunk_ids", "sample_chunk_id")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     OVERLAP_FIELD_NUMBER: _ClassVar[int]
     FORMER_CHUNK_IDS_FIELD_NUMBER: _ClassVar[int]
     NEW_CHUNK_IDS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_CHUNK_ID_FIELD_NUMBER: _ClassVar[int]
     query: str
     overlap: float
     former_chunk_ids: _containers.RepeatedScalarFieldContainer[str]
     new_chunk_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, query: _Optional[str] = ..., overlap: _Optional[float] = ..., former_chunk_ids: _Optional[_Iterable[str]] = ..., new_chunk_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    sample_chunk_id: str
+    def __init__(self, query: _Optional[str] = ..., overlap: _Optional[float] = ..., former_chunk_ids: _Optional[_Iterable[str]] = ..., new_chunk_ids: _Optional[_Iterable[str]] = ..., sample_chunk_id: _Optional[str] = ...) -> None: ...
 
 class DriftCount(_message.Message):
     __slots__ = ("store", "kind", "found", "repaired")

@@ -36,6 +36,7 @@ collections = Table(
     Column("standby_model", Text()),
     required("standby_complete", Boolean()),
     Column("standby_operation_id", Uuid()),
+    required("embedding_changes", BigInteger()),
 )
 
 collection_document_counts = Table(
