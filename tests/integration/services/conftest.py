@@ -11,9 +11,13 @@ import pytest
 from minirag.adapters.parsing.sandbox import SandboxedParser
 from minirag.domain.documents import Collection
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
+from minirag.services import cancelling
+from minirag.services.calling_off import OperationCanceller
+from minirag.services.reembedding import ReembeddingService
 from tests.integration.postgres.records import add_tenant
 from tests.integration.services.desk import Desk
-from tests.integration.services.wiring import World, paragraphs
+from tests.integration.services.reembedding import OTHER
+from tests.integration.services.wiring import MODEL, World, paragraphs
 from tests.support.database import Database
 
 
@@ -51,6 +55,21 @@ async def world(
 async def collection(world: World) -> Collection:
     """A collection with an embedding model."""
     return await world.add_collection()
+
+
+@pytest.fixture
+def reembedding(world: World, monkeypatch: pytest.MonkeyPatch) -> ReembeddingService:
+    """Of a server whose own model is another than that of the collection."""
+    # On a slow machine an ingestion would be ended within what a test does in the midst of it.
+    monkeypatch.setattr(cancelling, "LOOK_EVERY", 3600.0)
+    return ReembeddingService(
+        world.uow.inner, world._wake, embedding_model=OTHER, offered_models=[MODEL]
+    )
+
+
+@pytest.fixture
+def canceller(world: World) -> OperationCanceller:
+    return OperationCanceller(world.uow.inner, world.offboarding, world._wake)
 
 
 @pytest.fixture

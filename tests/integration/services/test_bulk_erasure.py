@@ -39,11 +39,6 @@ def purges(world: World) -> PurgeService:
 
 
 @pytest.fixture
-def canceller(world: World) -> OperationCanceller:
-    return OperationCanceller(world.uow.inner, world.offboarding, world._wake)
-
-
-@pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_erasure, "DOCUMENTS_PER_PAGE", 2)
 
