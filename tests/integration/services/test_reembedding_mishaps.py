@@ -1,4 +1,4 @@
-"""What comes in between while a collection is embedded anew: changes, crashes, late workers, bad providers."""
+"""What comes in between while a collection is embedded anew: changes, crashes, late workers, outages."""
 
 from __future__ import annotations
 
