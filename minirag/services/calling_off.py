@@ -11,8 +11,8 @@ from minirag.domain.operations import Operation, OperationKind, OperationState
 from minirag.errors import FailedPrecondition
 from minirag.services.auditing import record_change
 from minirag.services.idempotency import recall, remember
-from minirag.services.lookups import not_found
 from minirag.services.offboarding import OffboardingService
+from minirag.services.operations import read_operation
 from minirag.services.ports.operations import OperationRepository
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import (
@@ -57,14 +57,14 @@ class OperationCanceller:
             self._wake_relay()
             return ended
         async with self._uow.platform() as platform:
-            found = await _get(platform.operations, operation_id)
+            found = await read_operation(platform.operations, operation_id)
             is_of_tenant = found.kind is OperationKind.DELETE_TENANT
             if not is_of_tenant or found.state is OperationState.CANCELLED:
                 return await self._cancel(platform, None, operation_id, request)
         _require_open(found)
         await self._offboarding.undelete(found.subject_id, request=request)
         async with self._uow.platform() as platform:
-            return await _get(platform.operations, operation_id)
+            return await read_operation(platform.operations, operation_id)
 
     async def _cancel(
         self,
@@ -73,7 +73,7 @@ class OperationCanceller:
         operation_id: UUID,
         request: RequestKey | None,
     ) -> Operation:
-        found = await _get(uow.operations, operation_id)
+        found = await read_operation(uow.operations, operation_id)
         if await recall(uow.requests, request):
             return found
         if found.state is not OperationState.CANCELLED:
@@ -81,7 +81,7 @@ class OperationCanceller:
         await remember(uow.requests, request, operation_id=operation_id)
         named = encode_id(IdKind.OPERATION, operation_id)
         await record_change(uow.audit, tenant_id, "operation", named, kind=found.kind.value)
-        return await _get(uow.operations, operation_id)
+        return await read_operation(uow.operations, operation_id)
 
 
 async def _call_off(operations: OperationRepository, found: Operation) -> None:
@@ -91,14 +91,7 @@ async def _call_off(operations: OperationRepository, found: Operation) -> None:
             "the operation can't be called off: what it erases was hidden for good when it was accepted"
         )
     if not await operations.cancel(found.id):
-        _require_open(await _get(operations, found.id))
-
-
-async def _get(operations: OperationRepository, operation_id: UUID) -> Operation:
-    found = await operations.get(operation_id)
-    if found is None:
-        raise not_found(IdKind.OPERATION, operation_id)
-    return found
+        _require_open(await read_operation(operations, found.id))
 
 
 def _require_open(operation: Operation) -> None:

@@ -18,6 +18,7 @@ from minirag.services.auditing import list_fields, record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.lookups import not_found
+from minirag.services.operations import read_operation
 from minirag.services.paging import Page
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
@@ -157,11 +158,7 @@ class CollectionService:
         """
         async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
-                operation_id = UUID(outcome["operation_id"])
-                first = await uow.operations.get(operation_id)
-                if first is None:
-                    raise not_found(IdKind.OPERATION, operation_id)
-                return first
+                return await read_operation(uow.operations, UUID(outcome["operation_id"]))
             collection = await uow.collections.get(collection_id)
             if not await uow.collections.mark_deleted(collection_id, if_revision=if_revision):
                 raise not_found(IdKind.COLLECTION, collection_id)

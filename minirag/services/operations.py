@@ -11,11 +11,20 @@ from minirag.domain.ids import IdKind
 from minirag.domain.operations import Operation
 from minirag.services.lookups import not_found
 from minirag.services.paging import Page
+from minirag.services.ports.operations import OperationRepository
 from minirag.services.ports.storage import UnitOfWorkFactory
 
 FIRST_INTERVAL = 0.1
 LONGEST_INTERVAL = 1.0
 """Seconds between two looks at an operation that is waited for; the longer nothing changes, the more."""
+
+
+async def read_operation(operations: OperationRepository, operation_id: UUID) -> Operation:
+    """Raises `NotFound`."""
+    found = await operations.get(operation_id)
+    if found is None:
+        raise not_found(IdKind.OPERATION, operation_id)
+    return found
 
 
 class OperationService:
@@ -28,13 +37,9 @@ class OperationService:
     async def get(self, caller: Principal, operation_id: UUID) -> Operation:
         if isinstance(caller, TenantContext):
             async with self._uow.tenant(caller) as uow:
-                found = await uow.operations.get(operation_id)
-        else:
-            async with self._uow.platform() as platform:
-                found = await platform.operations.get(operation_id)
-        if found is None:
-            raise not_found(IdKind.OPERATION, operation_id)
-        return found
+                return await read_operation(uow.operations, operation_id)
+        async with self._uow.platform() as platform:
+            return await read_operation(platform.operations, operation_id)
 
     async def list_page(
         self, caller: Principal, *, after: UUID | None, limit: int

@@ -15,6 +15,7 @@ from minirag.services.auditing import record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.lookups import not_found
+from minirag.services.operations import read_operation
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import UnitOfWorkFactory
 
@@ -53,10 +54,7 @@ class PurgeService:
         """Have what matches erased. A repeat returns the operation of the first call."""
         async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
-                operation_id = UUID(outcome["operation_id"])
-                first = await uow.operations.get(operation_id)
-                if first is None:
-                    raise not_found(IdKind.OPERATION, operation_id)
+                first = await read_operation(uow.operations, UUID(outcome["operation_id"]))
                 return Purge(int(outcome["document_count"]), (), first)
             if await uow.collections.get(wanted.collection_id) is None:
                 raise not_found(IdKind.COLLECTION, wanted.collection_id)

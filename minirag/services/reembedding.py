@@ -24,6 +24,7 @@ from minirag.services.auditing import record_change
 from minirag.services.clock import utc_now
 from minirag.services.idempotency import recall, remember
 from minirag.services.lookups import not_found
+from minirag.services.operations import read_operation
 from minirag.services.ports.requests import RequestKey
 from minirag.services.ports.storage import TenantUnitOfWork, UnitOfWorkFactory
 
@@ -65,7 +66,7 @@ class ReembeddingService:
         model = self._embedding_model if model is None else model
         async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
-                return await _read_operation(uow, UUID(outcome["operation_id"]))
+                return await read_operation(uow.operations, UUID(outcome["operation_id"]))
             if model not in self._offered_models:
                 raise _model_not_offered(model)
             collection = await _read(uow, collection_id, if_revision)
@@ -154,7 +155,7 @@ class ReembeddingService:
         """
         async with self._uow.tenant(context) as uow:
             if outcome := await recall(uow.requests, request):
-                return await _read_operation(uow, UUID(outcome["operation_id"]))
+                return await read_operation(uow.operations, UUID(outcome["operation_id"]))
             collection = await _read(uow, collection_id, if_revision)
             if collection.standby is None:
                 raise _none_stand_beside()
@@ -224,13 +225,6 @@ async def _read(uow: TenantUnitOfWork, collection_id: UUID, if_revision: int | N
     if if_revision is not None and collection.revision != if_revision:
         raise _changed_meanwhile()
     return collection
-
-
-async def _read_operation(uow: TenantUnitOfWork, operation_id: UUID) -> Operation:
-    first = await uow.operations.get(operation_id)
-    if first is None:
-        raise not_found(IdKind.OPERATION, operation_id)
-    return first
 
 
 async def _record(uow: TenantUnitOfWork, operation: Operation, **details: str) -> None:
