@@ -121,7 +121,8 @@ def _leave(code: int) -> None:
     gRPC's own threads outlive its channels for a moment. One that meets an interpreter or a library that
     is taken apart aborts the process, and a command that did its work would seem to have crashed.
     """
-    with suppress(OSError):  # what can't be printed is told in the ordinary way
-        sys.stdout.flush()
-        sys.stderr.flush()
+    with suppress(OSError, ValueError):  # what can't be printed is told in the ordinary way
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as one that was closed before the command began
+                stream.flush()
         os._exit(code)

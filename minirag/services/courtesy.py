@@ -66,7 +66,10 @@ class Courtesy:
         moment = self._begin(tenant_id)
         try:
             yield
-        finally:
+        except BaseException:
+            self._end(moment)  # no job comes of it
+            raise
+        else:
             self._shorten(moment)
 
     async def hold_back(self, tenant_id: UUID) -> None:
@@ -80,6 +83,7 @@ class Courtesy:
                     await self._ended.wait()
 
     def _begin(self, tenant_id: UUID) -> object:
+        self._forget_ended()
         moment = object()
         self._moments[moment] = (tenant_id, self._now() + MOMENT)
         return moment
@@ -100,10 +104,12 @@ class Courtesy:
         self._ended = asyncio.Event()
 
     def _find_end(self, tenant_id: UUID) -> float:
-        now = self._now()
-        for moment, (_, end) in list(self._moments.items()):
-            if end <= now:
-                del self._moments[moment]
+        self._forget_ended()
         return max(
             (end for whose, end in self._moments.values() if whose != tenant_id), default=0.0
         )
+
+    def _forget_ended(self) -> None:
+        now = self._now()
+        for moment in [each for each, (_, end) in self._moments.items() if end <= now]:
+            del self._moments[moment]

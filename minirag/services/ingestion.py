@@ -261,6 +261,8 @@ class Ingestion:
             if current is not None and current.chunk_count:
                 # First: whoever goes on from here, after a crash or by a retry, makes all points anew.
                 await uow.documents.set_version_state(current.id, current.state, chunks_indexed=0)
+                # Another worker may have taken over, and publish what loses its points here.
+                await uow.jobs.add(JobKind.REPAIR_VERSION, current.id)
         await self._erase_points(work.context.tenant_id, work.version.id)
         async with self._uow.tenant(work.context) as uow:
             is_failed = await uow.documents.set_version_state(

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, nullcontext
+from contextlib import AsyncExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, BinaryIO
@@ -20,9 +20,9 @@ from minirag.domain.chunks import Chunk, HeadingMark, PageSpan, ParsedText
 from minirag.domain.documents import DocumentState, FailureCode
 from minirag.domain.ids import chunk_id
 from minirag.domain.limits import Stock
-from minirag.errors import ParseFailure
+from minirag.errors import ParseFailure, Unavailable
 from minirag.services.blob_keys import text_key
-from minirag.services.ingestion_work import Work, require_wanted
+from minirag.services.ingestion_work import NoLongerWanted, Work, require_wanted
 from minirag.services.ports.files import BlobStore, ChunkDraft, Chunker, DocumentParser
 from minirag.services.ports.storage import UnitOfWorkFactory
 from minirag.services.stock import require_chunk_room
@@ -34,6 +34,9 @@ WINDOW_BYTES = 1024 * 1024
 again must be cut as before."""
 
 
+WRITTEN_EVERY = 15.0
+"""Seconds after which rows are written before a page of them is full: Postgres ends a transaction in which
+nothing happens for a minute."""
 SHOWN_EVERY = 1.0
 """Seconds between two looks that a watcher gets at how far the cutting is."""
 
@@ -104,10 +107,12 @@ class Splitter:
             return await self._write(work, parsed, text, size, room, first=first)
 
     async def _show(self, work: Work, **progress: Any) -> None:
-        async with self._uow.tenant(work.version.tenant_id) as uow:
-            await uow.documents.set_version_state(
-                work.version.id, DocumentState.PARSING, **progress
-            )
+        # For those who watch: the work itself meets an outage, if it lasts.
+        with suppress(Unavailable):
+            async with self._uow.tenant(work.version.tenant_id) as uow:
+                await uow.documents.set_version_state(
+                    work.version.id, DocumentState.PARSING, **progress
+                )
 
     async def _count(self, work: Work, parsed: ParsedText, text: BinaryIO) -> int:
         """How many chunks there will be; shown as found, and no text as cut, as none is kept of this."""
@@ -134,6 +139,7 @@ class Splitter:
         of a document that is too much nothing stays."""
         tenant_id, version_id = work.version.tenant_id, work.version.id
         count, head = 0, list[Chunk]()
+        await self._forget_unfinished(work)
         async with AsyncExitStack() as stack:
             whole = None
             if room is not None:
@@ -145,6 +151,9 @@ class Splitter:
                 async with nullcontext(whole) if whole else self._uow.tenant(tenant_id) as uow:
                     # The erasure of a version that went meanwhile may have passed the text just kept.
                     await require_wanted(uow, work)
+                    current = await uow.documents.get_version(version_id)
+                    if current is None or current.state.is_final or current.chunk_count:
+                        raise NoLongerWanted  # another worker has come further than this one
                     if not count:
                         raise ParseFailure(FailureCode.NO_TEXT, "the document holds no text")
                     await uow.chunks.put(rows)
@@ -166,19 +175,32 @@ class Splitter:
                         await require_chunk_room(uow, work.context.limits, room, lock=True)
         return count, head
 
+    async def _forget_unfinished(self, work: Work) -> None:
+        """An earlier attempt may have come half-way, and have cut another way: in another release, say."""
+        removed = 1
+        while removed:
+            async with self._uow.tenant(work.version.tenant_id) as uow:
+                removed = await uow.chunks.remove_unfinished(
+                    work.version.id, limit=ROWS_PER_TRANSACTION * 10
+                )
+
     async def _pages(
         self, work: Work, parsed: ParsedText, text: BinaryIO
     ) -> AsyncGenerator[tuple[list[Chunk], bool], None]:
         """Yield the rows in pages, and whether one is the last; a single empty one when there are none."""
         held: list[Chunk] = []
         count, shown = 0, time.monotonic()
+        written = shown
         async with aclosing(self._chunks(work, parsed, text)) as windows:
             async for chunks, end in windows:
                 held += chunks
                 count += len(chunks)
-                while len(held) > ROWS_PER_TRANSACTION:
-                    yield held[:ROWS_PER_TRANSACTION], False
-                    del held[:ROWS_PER_TRANSACTION]
+                is_due = time.monotonic() - written > WRITTEN_EVERY
+                while len(held) > (1 if is_due else ROWS_PER_TRANSACTION):
+                    rows = held[: min(ROWS_PER_TRANSACTION, len(held) - 1)]
+                    yield rows, False
+                    del held[: len(rows)]
+                    written = time.monotonic()
                 if time.monotonic() - shown >= SHOWN_EVERY:
                     await self._show(work, chunks_found=count, text_bytes_cut=end)
                     shown = time.monotonic()

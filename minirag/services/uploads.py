@@ -25,6 +25,8 @@ from minirag.errors import (
     FailedPrecondition,
     InvalidRequest,
     LimitExceeded,
+    NotFound,
+    Unavailable,
 )
 from minirag.services.accepting import (
     Accepted,
@@ -50,6 +52,10 @@ PIECE_BYTES = 1024 * 1024
 MOST_PARTS = 10_000
 MOST_UNFINISHED = 1000
 EXPIRED_PER_ROUND = 100
+
+
+class _PartsGoneError(Exception):
+    """Not all parts of an upload are there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +154,12 @@ class UploadService:
                 f"{upload.committed_bytes} of {upload.byte_size} bytes are here: go on from there",
                 metadata={"committed_bytes": str(upload.committed_bytes)},
             )
-        info = await self._blobs.put(
-            source_key(upload.tenant_id, upload.id), self._read_parts(upload, names)
-        )
+        try:
+            info = await self._blobs.put(
+                source_key(upload.tenant_id, upload.id), self._read_parts(upload, names)
+            )
+        except _PartsGoneError:
+            return await self._find_finished(context, upload_id)
         if (info.byte_size, info.sha256) != (upload.byte_size, upload.sha256):
             await self._discard(context, upload)
             raise InvalidRequest.field(
@@ -263,10 +272,31 @@ class UploadService:
                 raise _elsewhere((await _read(uow, upload.id)).upload.committed_bytes)
 
     async def _read_parts(self, upload: Upload, names: list[str]) -> AsyncIterator[bytes]:
+        """Yield all bytes, or raise: another call that is as far forgets and erases the parts, and less than
+        all of them must not take the place of the file that it made."""
+        position = 0
         for name in names:
-            part = await self._blobs.read(part_key(upload.tenant_id, upload.id, name))
+            if _start_of(name) != position:
+                raise _PartsGoneError
+            try:
+                part = await self._blobs.read(part_key(upload.tenant_id, upload.id, name))
+            except NotFound:
+                raise _PartsGoneError from None
+            position += len(part)
             for start in range(0, len(part), PIECE_BYTES):
                 yield part[start : start + PIECE_BYTES]
+        if position != upload.byte_size:
+            raise _PartsGoneError
+
+    async def _find_finished(self, context: TenantContext, upload_id: UUID) -> Accepted:
+        """Return the document that another call made of the parts."""
+        async with self._uow.tenant(context) as uow:
+            status = await _read(uow, upload_id)
+        if status.document is None:
+            raise Unavailable(
+                "the upload's parts can't be read just now; retry, or start a new upload if it stays so"
+            )
+        return Accepted(status.document, status.upload.already_existed)
 
     async def _accept(self, context: TenantContext, upload: Upload) -> Accepted:
         new = NewDocument(
@@ -304,6 +334,10 @@ class UploadService:
         async with self._uow.tenant(context) as uow:
             await _remove(uow, upload.id)
         self._wake_relay()
+
+
+def _start_of(part_name: str) -> int:
+    return int(part_name.partition("-")[0])
 
 
 async def _read(uow: TenantUnitOfWork, upload_id: UUID) -> UploadStatus:

@@ -160,6 +160,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "PostgresDocumentRepository.restart": Scenario(
         lambda r, s: r.restart([s.their("documents")]), _cancel
     ),
+    "PostgresChunkRepository.remove_unfinished": Scenario(
+        lambda r, s: r.remove_unfinished(s.their("document_versions"), limit=9)
+    ),
     "PostgresChunkRepository.remove_some": Scenario(
         lambda r, s: r.remove_some(s.their("document_versions"), limit=100), _cancel
     ),

@@ -120,7 +120,7 @@ def _add_part(part: Message, content: Content, text: TextBuilder, members: Membe
     name = _file_name(part)
     kind = part.get_content_type()
     if kind == "message/rfc822":
-        members.add(name or "attached message.eml", _attached(part))
+        _add_attached(part, name or "attached message.eml", members)
     elif name or part.get_content_maintype() != "text":
         data = _payload(part)
         if data:
@@ -145,6 +145,18 @@ def _file_name(part: Message) -> str:
 def _payload(part: Message) -> bytes:
     payload = part.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
+
+
+def _add_attached(part: Message, name: str, members: Members) -> None:
+    try:
+        data = _attached(part)
+    except (ParseFailure, MemoryError):
+        raise
+    except Exception as error:  # what isn't one can be read, but not always be written out again
+        reason = f"it is no whole message ({type(error).__name__})"
+        members.leave_out(name, ParseFailure(FailureCode.CORRUPT, reason))
+    else:
+        members.add(name, data)
 
 
 def _attached(part: Message) -> bytes:

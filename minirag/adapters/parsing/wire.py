@@ -28,7 +28,7 @@ LONGEST_NAME = 255
 LONGEST_REASON = 600
 LONGEST_TITLE = 1000
 """Of a heading: each chunk below it holds it."""
-HIGHEST_PAGE = 10_000_000
+HIGHEST_PAGE = 100_000
 
 _FRAME = struct.Struct("!IQ")  # bytes of the JSON header, bytes of the text after it
 FRAME_BYTES = _FRAME.size

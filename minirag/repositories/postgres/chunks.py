@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Row, Uuid, and_, any_, bindparam, func, select, text
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Row,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from minirag.domain.chunks import Chunk
@@ -53,6 +64,22 @@ _LIST_PAGE = (
     .order_by(chunks.c.ordinal)
     .limit(bindparam("page_limit", type_=Integer()))
 )
+# Under a lock that whoever ends the cutting waits for, and which waits for that.
+_REMOVE_UNFINISHED = text(
+    """
+    WITH unfinished AS (
+        SELECT id FROM document_versions
+        WHERE tenant_id = :of_tenant AND id = :of_version AND chunk_count = 0
+        FOR SHARE
+    )
+    DELETE FROM chunks c USING unfinished
+    WHERE c.tenant_id = :of_tenant AND c.id IN (
+        SELECT id FROM chunks
+        WHERE tenant_id = :of_tenant AND version_id = :of_version
+        LIMIT :page_limit
+    )
+    """
+).bindparams(_TENANT, _VERSION, bindparam("page_limit", type_=Integer()))
 # Under a lock that a retry waits for, and which waits for a retry.
 _REMOVE_SOME = text(
     """
@@ -133,6 +160,11 @@ class PostgresChunkRepository:
     async def count(self, version_id: UUID) -> int:
         result = await self._transaction.execute(_COUNT, self._of(version_id))
         return int(result.scalar_one())
+
+    async def remove_unfinished(self, version_id: UUID, *, limit: int) -> int:
+        return await self._transaction.changes(
+            _REMOVE_UNFINISHED, {**self._of(version_id), "page_limit": limit}
+        )
 
     async def remove_some(self, version_id: UUID, *, limit: int) -> int:
         return await self._transaction.changes(

@@ -181,6 +181,9 @@ class ChunkRepository(Protocol):
     async def put(self, chunks: Sequence[Chunk]) -> None:
         """Insert; a chunk that is there already (same id) is left as it is."""
 
+    async def remove_unfinished(self, version_id: UUID, *, limit: int) -> int:
+        """Delete chunks of a version that isn't cut to its end; return how many, 0 when none is left."""
+
     async def list_page(self, version_id: UUID, *, after_ordinal: int, limit: int) -> list[Chunk]:
         """By ordinal; `after_ordinal` -1 starts at the first."""
 

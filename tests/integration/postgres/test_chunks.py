@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from minirag.domain.documents import Document
+from minirag.domain.documents import Document, DocumentState
 from minirag.domain.ids import new_id
 from minirag.errors import Conflict
 from minirag.repositories.postgres.unit_of_work import PostgresUnitOfWorkFactory
@@ -52,6 +52,21 @@ async def test_chunks_that_are_there_are_left_as_they_are(
         stored = await unit.chunks.list_page(document.version.id, after_ordinal=-1, limit=9)
 
     assert stored == [first, make_chunk(document, 1)]
+
+
+async def test_only_chunks_of_a_version_that_is_not_cut_to_its_end_are_forgotten(
+    uow: PostgresUnitOfWorkFactory, tenant_id: UUID, document: Document
+) -> None:
+    version_id = document.version.id
+    async with uow.tenant(tenant_id) as unit:
+        await unit.chunks.put([make_chunk(document, n) for n in range(4)])
+
+        removed = [await unit.chunks.remove_unfinished(version_id, limit=3) for _ in range(3)]
+        await unit.chunks.put([make_chunk(document, 0)])
+        await unit.documents.set_version_state(version_id, DocumentState.EMBEDDING, chunk_count=1)
+        kept = await unit.chunks.remove_unfinished(version_id, limit=3)
+
+    assert (removed, kept) == ([3, 1, 0], 0)
 
 
 async def test_chunks_of_a_version_that_is_gone_are_a_conflict(

@@ -9,6 +9,7 @@ import pytest
 from minirag.domain.documents import Collection, DocumentState
 from minirag.domain.limits import Limits
 from minirag.services import splitting
+from tests.integration.postgres.records import make_chunk
 from tests.integration.services.wiring import World, paragraphs, topics
 
 WINDOW = 500
@@ -80,3 +81,21 @@ async def test_document_within_the_room_is_taken_whole(
     document = await world.add_ready(collection, paragraphs(*topics(60)))
 
     assert await world.count_rows("chunks") == document.version.chunk_count > 0
+
+
+async def test_what_an_attempt_of_another_release_had_cut_is_not_mixed_in(
+    world: World, collection: Collection
+) -> None:
+    document = await world.upload(collection, TEXT, file_name="walrus.md")
+    async with world.uow.inner.tenant(world.tenant_id) as unit:
+        await unit.chunks.put([make_chunk(document, n, text=f"old {n}") for n in range(300)])
+
+    await world.run_jobs()
+
+    page = await world.documents.list_chunks(
+        world.context, document.id, after_ordinal=-1, limit=999
+    )
+    document = await world.documents.get(world.context, document.id)
+    assert document.state is DocumentState.READY
+    assert len(page.items) == document.version.chunk_count < 300
+    assert not any("old" in chunk.text for chunk in page.items)

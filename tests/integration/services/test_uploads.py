@@ -8,11 +8,12 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from minirag.domain.access import TenantContext
-from minirag.domain.documents import Collection
+from minirag.domain.documents import Collection, DocumentState
 from minirag.domain.ids import new_id
 from minirag.domain.jobs import JobKind
 from minirag.domain.limits import Limits
@@ -24,8 +25,9 @@ from minirag.errors import (
     NotFound,
     Unavailable,
 )
+from minirag.repositories.postgres.uploads import PostgresUploadRepository
 from minirag.services.accepting import Accepted, NewDocument
-from minirag.services.uploads import UploadStatus
+from minirag.services.uploads import UploadService, UploadStatus
 from tests.integration.postgres.records import make_request
 from tests.integration.services.wiring import MAX_BYTES, UPLOAD_PART, CrashError, World, parts
 
@@ -106,6 +108,41 @@ async def test_upload_is_finished_once_and_tells_its_document(
     assert status.document.id == both[0].document.id
     assert await world.count_rows("documents") == 1
     assert await world.list_blobs() == [both[0].document.version.blob_key]
+
+
+@pytest.mark.parametrize("moment", ["before the parts are listed", "before the last is read"])
+async def test_call_that_finishes_an_upload_late_leaves_the_file_of_the_first_whole(
+    world: World, collection: Collection, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = await start(world, collection)
+    await send(world, started, 0, len(TEXT))
+    upload_id, reads, first = started.upload.id, 0, list[Accepted]()
+
+    async def overtake() -> None:
+        nonlocal reads
+        reads += 1
+        if not first and (moment == "before the parts are listed" or reads == 2):
+            first.append(await UploadService.finish(world.uploads, world.context, upload_id))
+
+    if moment == "before the parts are listed":
+        list_parts = PostgresUploadRepository.list_parts
+
+        async def list_late(self: PostgresUploadRepository, of_upload: UUID) -> list[str]:
+            monkeypatch.undo()
+            await overtake()
+            return await list_parts(self, of_upload)
+
+        monkeypatch.setattr(PostgresUploadRepository, "list_parts", list_late)
+    else:
+        world.blobs.before["read"] = overtake
+    late = await world.uploads.finish(world.context, upload_id)
+
+    document = late.document
+    assert document.id == first[0].document.id
+    assert await world.list_blobs() == [document.version.blob_key]
+    assert await world.blobs.inner.read(document.version.blob_key) == TEXT
+    await world.run_jobs()
+    assert (await world.documents.get(world.context, document.id)).state is DocumentState.READY
 
 
 async def test_of_a_stream_that_breaks_whole_parts_stay(

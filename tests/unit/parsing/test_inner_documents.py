@@ -216,6 +216,21 @@ def test_a_mail_in_a_mail_is_read_to_a_depth() -> None:
     assert "nested too deep" in parse(message.as_bytes()).text
 
 
+def test_an_attached_mail_that_is_none_takes_nothing_from_the_others() -> None:
+    mail = (
+        b"Subject: Outside\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=OUT\n\n"
+        b"--OUT\nContent-Type: text/plain\n\nFound in the outer mail.\n"
+        b"--OUT\nContent-Type: message/rfc822\n\n"
+        b"Subject: Inside\nContent-Type: multipart/alternative; boundary=IN\n\ncut off \xe9\xff\n"
+        b"--OUT--\n"
+    )
+
+    parsed = parse(mail, "a.eml")
+
+    assert "Found in the outer mail." in parsed.text
+    assert "attached message.eml: it is no whole message" in parsed.text
+
+
 def test_an_outlook_message_gives_head_text_and_attachments() -> None:
     data = make_msg(
         subject="Grüße",

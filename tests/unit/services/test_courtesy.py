@@ -161,3 +161,29 @@ async def test_nothing_is_kept_of_who_has_gone() -> None:
 
     assert not courtesy._bulk
     assert not courtesy._moments
+
+
+async def test_uploads_that_nobody_asks_about_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "AFTER_UPLOAD", 0.0)
+    courtesy = Courtesy()
+
+    for _ in range(100):
+        async with courtesy.upload(uuid4()):
+            pass
+
+    assert len(courtesy._moments) <= 1
+
+
+async def test_nobody_waits_for_the_job_of_an_upload_that_failed() -> None:
+    courtesy = Courtesy()
+
+    with pytest.raises(LookupError):
+        async with courtesy.upload(LIGHT):
+            raise LookupError
+    bulk = Job(courtesy, BULK)
+    await _settle()
+
+    assert bulk.has_begun
+    await bulk.end()
