@@ -80,17 +80,22 @@ class Replicated:
         return await create_tenant(self.servers[0].address, self.deployment.platform_key)
 
     def find_working(self, job_id: UUID | None = None) -> Program | None:
-        """The worker that has this job, or any, this moment; RQ's name for it holds its pid."""
+        """A worker that has this job, or any, this moment."""
+        return next(iter(self.list_working(job_id)), None)
+
+    def list_working(self, job_id: UUID | None = None) -> list[Program]:
+        """Those that do; RQ's name for a worker holds its pid."""
         with redis.Redis.from_url(self.deployment.redis.url) as connection:
             names = [
                 worker.name
                 for worker in Worker.all(connection, serializer=JSONSerializer)
                 if (held := worker.get_current_job_id()) and job_id in (None, UUID(held))
             ]
-        for worker in self.workers:
-            if any(f"-{worker.process.pid}-" in name for name in names):
-                return worker
-        return None
+        return [
+            worker
+            for worker in self.workers
+            if any(f"-{worker.process.pid}-" in name for name in names)
+        ]
 
 
 @pytest.fixture(scope="session")

@@ -47,8 +47,7 @@ async def test_two_workers_embed_no_batch_twice_at_a_provider_that_refuses_calls
     holders: set[int] = set()
     waiting = asyncio.create_task(client.wait_ready(*(each.id for each in sent), within=200))
     while not waiting.done():
-        working = replicated.find_working()
-        holders |= {working.process.pid} if working else set()
+        holders |= {worker.process.pid for worker in replicated.list_working()}
         await asyncio.wait((waiting,), timeout=0.1)
     ready = await waiting
 
