@@ -17,7 +17,7 @@ from worker.outage import OutageLog
 
 log = structlog.get_logger(__name__)
 
-RESEND_AFTER = 8.0
+RESEND_AFTER = 5.0
 """Seconds until a job that was handed on and not claimed is handed on again (Redis lost it, say)."""
 LONGEST_BACKOFF = 2.0
 
