@@ -17,8 +17,8 @@ log = structlog.get_logger(__name__)
 # A worker that listens to one queue, as the one for first jobs does, and is killed between taking an id and
 # starting on it leaves the id in the intermediate list, where RQ finds it after minutes and calls it failed.
 # (Of workers that listen to two queues RQ keeps no such list: the relay hands the job on again.) Ids go back
-# to the head of the queue; without a record they are dropped. One that a live worker is starting on this moment becomes a second hint: harmless,
-# as the job is claimed in Postgres.
+# to the head of the queue; without a record they are dropped. One that a live worker is starting on this
+# moment becomes a second hint: harmless, as the job is claimed in Postgres.
 PUT_BACK = """
 local moved = 0
 for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
