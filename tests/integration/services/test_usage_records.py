@@ -160,17 +160,15 @@ async def test_batch_and_its_record_are_committed_together(
     commits: list[tuple[int, int]] = []
 
     async def look() -> None:
-        (version,) = await world.fetch(
-            "SELECT chunks_indexed FROM document_versions WHERE tenant_id = $1 AND document_id = $2",
+        # In one statement: others may commit between two.
+        (seen,) = await world.fetch(
+            "SELECT v.chunks_indexed, (SELECT count(*) FROM usage_records u"
+            " WHERE u.tenant_id = v.tenant_id AND u.document_id = v.document_id) AS records"
+            " FROM document_versions v WHERE v.tenant_id = $1 AND v.document_id = $2",
             world.tenant_id,
             document.id,
         )
-        records = await world.fetch(
-            "SELECT FROM usage_records WHERE tenant_id = $1 AND document_id = $2",
-            world.tenant_id,
-            document.id,
-        )
-        commits.append((version["chunks_indexed"], len(records)))
+        commits.append((seen["chunks_indexed"], seen["records"]))
 
     world.uow.after_commit = look
     await world.run_jobs()

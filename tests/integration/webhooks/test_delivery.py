@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
@@ -323,8 +324,11 @@ async def test_hanging_target_holds_up_neither_the_worker_nor_others(desk: HookD
 
     assert desk.target.running <= WEBHOOK_SLOTS
     await until(lambda: desk.target.running == WEBHOOK_SLOTS, within=20)
-    waiting = [job for job in await desk.jobs() if job["state"] == "PENDING"]
-    assert len(waiting) == 4
+    waiting: list[Any] = []
+    async with asyncio.timeout(20):  # until each has found the slots taken, and was put off
+        while len(waiting) != 4:
+            waiting = [job for job in await desk.jobs() if job["state"] == "PENDING"]
+            await asyncio.sleep(0.01)
     assert {job["attempt"] for job in waiting} == {0}
 
 
