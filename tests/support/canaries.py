@@ -115,21 +115,31 @@ async def collect_rows(node: NodeProcess, evidence: Evidence) -> int:
     """Every row of every table, as text and as bytes; returns how many there are."""
     connection = await asyncpg.connect(owner_url(node))
     rows = 0
-    transaction = connection.transaction()
-    await transaction.start()
     try:
         for table in await list_tables(connection):
-            # The owner is held to row-level security like everybody: lifted here, and rolled back below.
-            await connection.execute(f'ALTER TABLE "{table}" NO FORCE ROW LEVEL SECURITY')
-            for row in await connection.fetch(f'SELECT t, t.* FROM "{table}" t'):
+            for row in await _read_table(connection, table):
                 rows += 1
                 for name, value in row.items():
                     raw = value if isinstance(value, bytes) else str(value)
                     evidence.add(Place.DATABASE, f"{table}.{name}", raw)
     finally:
-        await transaction.rollback()
         await connection.close()
     return rows
+
+
+async def _read_table(connection: asyncpg.Connection, table: str) -> list[asyncpg.Record]:
+    """The owner is held to row-level security like everybody: it is lifted, and rolled back.
+
+    Table by table, as the node works on meanwhile: who holds one and wants the next may meet another that has
+    them the other way round.
+    """
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(f'ALTER TABLE "{table}" NO FORCE ROW LEVEL SECURITY')
+        return list(await connection.fetch(f'SELECT t, t.* FROM "{table}" t'))
+    finally:
+        await transaction.rollback()
 
 
 def owner_url(node: NodeProcess) -> str:

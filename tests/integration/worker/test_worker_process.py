@@ -106,12 +106,14 @@ async def test_signal_drains_and_exits_with_0(
 ) -> None:
     ledger.add(6, seconds=1.0)
     worker = start_worker(threads=2)
-    await until(lambda: ledger.count("RUNNING") == 2, within=20)
+    await until(lambda: ledger.count("RUNNING") >= 2, within=20)
 
     code = await stop(worker, number)
 
     assert code == 0
-    assert (ledger.count("DONE"), ledger.count("PENDING")) == (2, 4)
+    # Two threads, and the one that is kept for first jobs if the tenant's first was handed on as such.
+    assert ledger.count("DONE") in (2, 3)
+    assert ledger.count("DONE") + ledger.count("PENDING") == 6
     output = worker.stdout.read() if worker.stdout else ""
     assert "Traceback" not in output
     assert "worker_stopped" in output
