@@ -123,6 +123,7 @@ class Campaign:
         self._reembedders: list[Reembedder] = []
         self._stop = asyncio.Event()
         self._go = asyncio.Event()
+        self._open_jobs = 0
 
     async def run(self) -> Outcome:
         """Strike, wait for rest, count, and end everything that was started."""
@@ -223,7 +224,7 @@ class Campaign:
             if deaths % TOLD_EVERY == 0:
                 self._tell(
                     f"{deaths} deaths, {self._tally.acknowledged} acknowledged,"
-                    f" {self._tally.attempts} attempts; the last: {strike}"
+                    f" {self._tally.attempts} attempts, {self._open_jobs} jobs open; the last: {strike}"
                 )
         return deaths
 
@@ -251,9 +252,11 @@ class Campaign:
     async def _hold_back(self) -> None:
         """Let clients go on only while the workers keep up."""
         while True:
-            with suppress(*AWAY):
+            # Whatever a restart of Postgres makes of the connection: this goes on, or nobody would be let go.
+            with suppress(Exception):
                 jobs = await count_open_jobs(self._url, self._tenant_ids)
-                if jobs.total() < MOST_OPEN:
+                self._open_jobs = jobs.total()
+                if self._open_jobs < MOST_OPEN:
                     self._go.set()
                 else:
                     self._go.clear()
