@@ -64,7 +64,6 @@ def open_job_runner(settings: Settings, adapters: Adapters, shared: Shared) -> J
         adapters.blobs,
         adapters.parser,
         StructuredChunker(),
-        adapters.vectors,
         spaces,
         batches,
         meter,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -50,6 +50,10 @@ class Collection:
         if self.standby is None:
             return frozenset({self.embedding_model})
         return frozenset({self.embedding_model, self.standby.model})
+
+    def with_sizes(self, others: ChunkSizes | None) -> Collection:
+        """The same with the sizes of others, if it has none of its own."""
+        return replace(self, chunk_sizes=self.chunk_sizes or others)
 
 
 class DocumentState(enum.StrEnum):

@@ -53,7 +53,7 @@ class OperationCanceller:
                 ended = await self._cancel(uow, caller.tenant_id, operation_id, request)
                 if ended.kind is OperationKind.REEMBED_COLLECTION:
                     # After the operation, as its worker does it in this order, too.
-                    await end_standby(uow, ended.subject_id, ended.id)
+                    await end_standby(uow, ended.tenant_id, ended.subject_id, ended.id)
             self._wake_relay()
             return ended
         async with self._uow.platform() as platform:

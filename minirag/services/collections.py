@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 from uuid import UUID
 
@@ -68,7 +67,7 @@ class CollectionService:
                 first = await uow.collections.get(collection_id)
                 if first is None:
                     raise not_found(IdKind.COLLECTION, collection_id)
-                return self._with_sizes(first)
+                return first.with_sizes(self._chunk_sizes)
             now = utc_now()
             collection = Collection(
                 id=new_id(),
@@ -84,21 +83,21 @@ class CollectionService:
             await uow.collections.add(collection)
             await remember(uow.requests, request, collection_id=collection.id)
             await _record(uow, collection.tenant_id, collection.id)
-            return self._with_sizes(collection)
+            return collection.with_sizes(self._chunk_sizes)
 
     async def get(self, context: TenantContext, collection_id: UUID) -> Collection:
         async with self._uow.tenant(context) as uow:
             collection = await uow.collections.get(collection_id)
         if collection is None:
             raise not_found(IdKind.COLLECTION, collection_id)
-        return self._with_sizes(collection)
+        return collection.with_sizes(self._chunk_sizes)
 
     async def list_page(
         self, context: TenantContext, *, after: UUID | None, limit: int
     ) -> Page[Collection, UUID]:
         async with self._uow.tenant(context) as uow:
             found = await uow.collections.list_page(after=after, limit=limit + 1)
-        shown = [self._with_sizes(collection) for collection in found]
+        shown = [collection.with_sizes(self._chunk_sizes) for collection in found]
         return Page.cut(shown, limit, lambda collection: collection.id)
 
     async def update(
@@ -139,10 +138,7 @@ class CollectionService:
                 await _record(uow, context.tenant_id, collection_id, fields=fields)
             if changed is None:
                 raise not_found(IdKind.COLLECTION, collection_id)
-            return self._with_sizes(changed)
-
-    def _with_sizes(self, collection: Collection) -> Collection:
-        return replace(collection, chunk_sizes=collection.chunk_sizes or self._chunk_sizes)
+            return changed.with_sizes(self._chunk_sizes)
 
     async def delete(
         self,

@@ -17,7 +17,6 @@ from minirag.domain.documents import (
     StandbyEmbeddings,
 )
 from minirag.domain.jobs import Job, JobKind
-from minirag.domain.retrieval import VectorFilter
 from minirag.errors import (
     Conflict,
     LimitExceeded,
@@ -42,7 +41,6 @@ from minirag.services.metering import UsageMeter
 from minirag.services.missing_points import MissingPoints
 from minirag.services.ports.files import BlobStore, Chunker, DocumentParser
 from minirag.services.ports.storage import UnitOfWorkFactory
-from minirag.services.ports.vectors import VectorStore
 from minirag.services.spaces import EmbeddingSpaces
 from minirag.services.splitting import Splitter
 from minirag.services.webhook_events import announce, document_failed, document_ready
@@ -68,7 +66,6 @@ class Ingestion:
         blobs: BlobStore,
         parser: DocumentParser,
         chunker: Chunker,
-        vectors: VectorStore,
         spaces: EmbeddingSpaces,
         batches: EmbeddingBatches,
         meter: UsageMeter,
@@ -84,7 +81,6 @@ class Ingestion:
         self._uow = uow
         self._blobs = blobs
         self._splitter = Splitter(uow, blobs, parser, chunker, seconds=chunking_seconds)
-        self._vectors = vectors
         self._spaces = spaces
         self._batches = batches
         self._meter = meter
@@ -263,7 +259,7 @@ class Ingestion:
                 await uow.documents.set_version_state(current.id, current.state, chunks_indexed=0)
                 # Another worker may have taken over, and publish what loses its points here.
                 await uow.jobs.add(JobKind.REPAIR_VERSION, current.id)
-        await self._erase_points(work.context.tenant_id, work.version.id)
+        await self._points.erase_all(work.context.tenant_id, work.version.id)
         async with self._uow.tenant(work.context) as uow:
             is_failed = await uow.documents.set_version_state(
                 work.version.id, DocumentState.FAILED, failure=failure
@@ -311,13 +307,8 @@ class Ingestion:
 
     async def _discard(self, tenant_id: UUID, version_id: UUID) -> None:
         """Take away what came after the erasure had passed."""
-        await self._erase_points(tenant_id, version_id)
+        await self._points.erase_all(tenant_id, version_id)
         await self._blobs.delete_prefix(version_prefix(tenant_id, version_id))
-
-    async def _erase_points(self, tenant_id: UUID, version_id: UUID) -> None:
-        where = VectorFilter(version_ids=(version_id,))
-        for space in await self._spaces.list_all(tenant_id):
-            await self._vectors.delete(tenant_id, space, where)
 
 
 def _is_complete(standby: StandbyEmbeddings | None) -> bool:

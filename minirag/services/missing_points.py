@@ -64,6 +64,12 @@ class MissingPoints:
             if space is not None:
                 await self._vectors.delete(tenant_id, space, where)
 
+    async def erase_all(self, tenant_id: UUID, version_id: UUID) -> None:
+        """Take away the version's points in every space."""
+        where = VectorFilter(version_ids=(version_id,))
+        for space in await self._spaces.list_all(tenant_id):
+            await self._vectors.delete(tenant_id, space, where)
+
     async def look_back(self, work: Work, models: Iterable[str], *, was_begun: bool) -> None:
         """After points of a published version were written in the spaces of these models: take them away if
         an erasure or a discarding may have passed before, and bring metadata that changed meanwhile, or since
@@ -82,9 +88,7 @@ class MissingPoints:
         if collection is not None and is_shown:
             await self.erase(tenant_id, version_id, set(models) - collection.models)
             return
-        for space in await self._spaces.list_all(tenant_id):
-            where = VectorFilter(version_ids=(version_id,))
-            await self._vectors.delete(tenant_id, space, where)
+        await self.erase_all(tenant_id, version_id)
 
     async def _read_page(self, work: Work, after: int) -> list[Chunk]:
         async with self._uow.tenant(work.context) as uow:

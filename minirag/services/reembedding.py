@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Collection as Names
-from dataclasses import replace
 from uuid import UUID
 
 from minirag.domain.access import TenantContext
@@ -116,7 +115,7 @@ class ReembeddingService:
         """
         async with self._uow.tenant(context) as uow:
             if await recall(uow.requests, request):
-                return self._with_sizes(await _read(uow, collection_id, None))
+                return (await _read(uow, collection_id, None)).with_sizes(self._chunk_sizes)
             collection = await _read(uow, collection_id, if_revision)
             if collection.standby is None:
                 raise _none_stand_beside()
@@ -136,10 +135,7 @@ class ReembeddingService:
                 encode_id(IdKind.COLLECTION, collection_id),
                 embedding_model=switched.embedding_model,
             )
-        return self._with_sizes(switched)
-
-    def _with_sizes(self, collection: Collection) -> Collection:
-        return replace(collection, chunk_sizes=collection.chunk_sizes or self._chunk_sizes)
+        return switched.with_sizes(self._chunk_sizes)
 
     async def discard(
         self,
@@ -167,7 +163,11 @@ class ReembeddingService:
                 )
             # As it was read: after a switch in between, it would be the other model's that go.
             operation = await end_standby(
-                uow, collection_id, collection.standby.operation_id, if_revision=collection.revision
+                uow,
+                context.tenant_id,
+                collection_id,
+                collection.standby.operation_id,
+                if_revision=collection.revision,
             )
             if operation is None:
                 raise _changed_meanwhile()
@@ -179,6 +179,7 @@ class ReembeddingService:
 
 async def end_standby(
     uow: TenantUnitOfWork,
+    tenant_id: UUID,
     collection_id: UUID,
     operation_id: UUID,
     *,
@@ -187,10 +188,6 @@ async def end_standby(
     """Keep up the embeddings of a re-embedding no more, and have them erased, if they stand beside; None if
     they don't."""
     if not await uow.reembedding.end(collection_id, operation_id, if_revision=if_revision):
-        return None
-    collection = await uow.collections.get(collection_id)
-    tenant_id = None if collection is None else collection.tenant_id
-    if tenant_id is None:  # deleted in this moment, with all its embeddings
         return None
     operation = _operation(tenant_id, OperationKind.DISCARD_EMBEDDINGS, collection_id)
     await uow.operations.add(operation)

@@ -129,7 +129,7 @@ class Reembedding:
             if operation is None or operation.state.is_final:
                 return
             if await uow.operations.finish(operation.id, OperationState.FAILED, error=error):
-                await end_standby(uow, operation.subject_id, operation.id)
+                await end_standby(uow, job.tenant_id, operation.subject_id, operation.id)
 
     async def discard(self, job: Job) -> None:
         """Erase the collection's points in the spaces of all models that aren't its own any more."""

@@ -267,7 +267,6 @@ class World:
             self.blobs,
             self.parser,
             StructuredChunker(),
-            self.vectors,
             self.spaces,
             self._make_batches(embeddings, in_flight, batch_tokens),
             self.meter,
